@@ -1,0 +1,192 @@
+/**
+ * Every error that Holdfast can raise: its code, its kind and the hint shown when the place that raises it has none better.
+ * The engine decides by kind alone:
+ *   invalid          the user must change something: never retried
+ *   transient        may pass by itself: retried within the step's budget
+ *   refused          the system answered and said no: never retried, the answer is shown
+ *   unknown-outcome  sent, and no answer came: inspect before anything else, never retried blindly
+ *   bug              Holdfast is wrong: stop
+ * `docs/errors.md` is generated from this table.
+ */
+export type ErrorKind = 'invalid' | 'transient' | 'refused' | 'unknown-outcome' | 'bug';
+
+interface CatalogueEntry {
+  readonly kind: ErrorKind;
+  /** What has happened, in a few words. */
+  readonly title: string;
+  /** What the user can do about it, in one sentence. */
+  readonly hint: string;
+}
+
+const catalogue = {
+  // Holdfast itself
+  BUG_BROKEN_BELIEF: {
+    kind: 'bug',
+    title: 'something that should always hold does not',
+    hint: 'Please report this with the output of the command.',
+  },
+  USAGE: { kind: 'invalid', title: 'the command line is not understood', hint: 'See --help of the command.' },
+  NOT_FOUND: { kind: 'invalid', title: 'there is no such thing', hint: 'List what exists, then name one of those.' },
+  INTERRUPTED: {
+    kind: 'transient',
+    title: 'interrupted',
+    hint: 'Run holdfast resume to go on, holdfast rollback to undo what can be undone, or holdfast abort to end it as it is.',
+  },
+  TIMED_OUT: {
+    kind: 'transient',
+    title: 'no answer in time',
+    hint: 'Look at whether the system answers at all; raise the time-out if it is only slow.',
+  },
+
+  // The spec
+  SPEC_INVALID: { kind: 'invalid', title: 'the spec has faults', hint: 'Mend each line named and run holdfast validate again.' },
+  SPEC_UNREADABLE: {
+    kind: 'invalid',
+    title: 'the spec can not be read',
+    hint: 'Name an existing, readable file with --spec, or run holdfast init.',
+  },
+  SECRET_MISSING: {
+    kind: 'invalid',
+    title: 'a secret is not set',
+    hint: 'Set the environment variable or write the file that the spec names.',
+  },
+
+  // The state
+  STATE_CONFLICT: { kind: 'transient', title: 'the state was changed by somebody else in between', hint: 'Read again and decide anew.' },
+  STATE_LEASE_HELD: {
+    kind: 'refused',
+    title: 'another process holds the lease',
+    hint: 'Wait until it ends, or stop the process that holds it.',
+  },
+  STATE_LEASE_LOST: { kind: 'refused', title: 'the lease was lost', hint: 'Another controller goes on; see holdfast executions.' },
+  STATE_LOCKED: {
+    kind: 'transient',
+    title: 'the state database is locked',
+    hint: 'Another process writes to it for a long time; stop it or wait.',
+  },
+  STATE_FULL: {
+    kind: 'refused',
+    title: 'the state can not be written: no space left',
+    hint: 'Free space on the disk of the state directory; nothing was started.',
+  },
+  STATE_DAMAGED: {
+    kind: 'refused',
+    title: 'the state is damaged',
+    hint: 'Restore the state directory; the journal must not be guessed at.',
+  },
+  STATE_OTHER_PLATFORM: {
+    kind: 'refused',
+    title: 'the state belongs to another platform',
+    hint: 'Use the state directory of this platform, or another --state.',
+  },
+  STATE_NEWER_FORMAT: { kind: 'refused', title: 'the state was written by a newer Holdfast', hint: 'Run that version, or a newer one.' },
+
+  // Executions
+  EXECUTION_NOT_ALLOWED: {
+    kind: 'refused',
+    title: 'the execution may not start',
+    hint: 'See holdfast why for what blocks it and what would change that.',
+  },
+  EXECUTION_WRONG_STATE: { kind: 'refused', title: 'the execution is not in a state that allows this', hint: 'See holdfast executions.' },
+  EXECUTION_RUNNING: { kind: 'refused', title: 'another execution is under way', hint: 'Wait for it, or end it with holdfast abort.' },
+  APPROVAL_MISSING: { kind: 'refused', title: 'approvals are missing', hint: 'Have the named number of people run holdfast approve.' },
+  LOSS_OVER_BUDGET: {
+    kind: 'refused',
+    title: 'more may be lost than the budget allows',
+    hint: 'Give --accept-loss with the loss you accept, and the approvers it needs.',
+  },
+  TARGET_NOT_READY: { kind: 'refused', title: 'the target region is not ready', hint: 'See holdfast check for what is missing there.' },
+  FENCE_NOT_PROVEN: {
+    kind: 'refused',
+    title: 'nothing proves that the former primary can no longer acknowledge writes',
+    hint: 'Stop it by hand and confirm with --fenced-by NAME, or give the site hands.',
+  },
+  COOLING_DOWN: {
+    kind: 'refused',
+    title: 'the last change of the active region was too short a time ago',
+    hint: 'Wait for the cool-down to end, or act by hand.',
+  },
+  NO_SUCH_VERB: { kind: 'invalid', title: 'the driver has no such capability', hint: 'See the driver reference for what it can do.' },
+  STEP_FAILED: { kind: 'refused', title: 'a step failed', hint: 'Mend the cause and run holdfast retry, or holdfast skip with a reason.' },
+  STEP_UNCERTAIN: {
+    kind: 'unknown-outcome',
+    title: 'it can not be told whether the step has taken effect',
+    hint: 'Look at the system by hand, then holdfast retry or holdfast skip.',
+  },
+  PLAN_IMPOSSIBLE: { kind: 'refused', title: 'no plan can be made', hint: 'The message says what is missing.' },
+
+  // Systems
+  EPOCH_SUPERSEDED: {
+    kind: 'refused',
+    title: 'a newer execution has already acted on the system',
+    hint: 'Nothing was changed; see holdfast executions for the newer one.',
+  },
+  SYSTEM_NOT_SERVING: {
+    kind: 'transient',
+    title: 'the system answers that it can not serve now',
+    hint: 'Look at its log; it is tried again within the time of the step.',
+  },
+  SYSTEM_UNREACHABLE: {
+    kind: 'transient',
+    title: 'the system can not be reached',
+    hint: 'Look at whether it runs and at the network between.',
+  },
+  SYSTEM_REFUSED: { kind: 'refused', title: 'the system said no', hint: 'The message has its words.' },
+  SYSTEM_WRONG_ANSWER: {
+    kind: 'refused',
+    title: 'the answer is not one this system gives',
+    hint: 'Is it the right address and the right version?',
+  },
+  SYSTEM_WRONG_CREDENTIALS: {
+    kind: 'refused',
+    title: 'the credentials are not accepted',
+    hint: 'Check user, password and privileges that the driver reference asks for.',
+  },
+  SYSTEM_WRONG_IDENTITY: {
+    kind: 'refused',
+    title: 'the system at this address is another one than before',
+    hint: 'A different history answers there: find out why before anything is changed.',
+  },
+  SYSTEM_WRONG_ROLE: {
+    kind: 'refused',
+    title: 'the system is not in the role that this needs',
+    hint: 'See holdfast status for the roles.',
+  },
+  SYSTEM_OUTCOME_UNKNOWN: {
+    kind: 'unknown-outcome',
+    title: 'sent, but no answer came back',
+    hint: 'Holdfast inspects before it does anything more.',
+  },
+
+  // Hands
+  HANDS_UNREACHABLE: {
+    kind: 'transient',
+    title: 'the host can not be reached for commands',
+    hint: 'Look at sshd and the network; holdfast check lists which plans need it.',
+  },
+  HANDS_HOST_KEY: {
+    kind: 'refused',
+    title: 'the host key is unknown or has changed',
+    hint: 'Add the right key to the known hosts file after comparing it by another way.',
+  },
+  HANDS_KEY_REJECTED: {
+    kind: 'refused',
+    title: 'the host does not accept our key',
+    hint: 'Add the public key to authorized_keys of the user.',
+  },
+  HANDS_NO_PROGRAM: {
+    kind: 'invalid',
+    title: 'the program is not installed on the host',
+    hint: 'Install it there, or set its path in the spec.',
+  },
+  HANDS_MISSING: { kind: 'refused', title: 'the site has no hands', hint: 'Give the site hands (local or ssh) in the spec.' },
+  HANDS_WRONG_USER: {
+    kind: 'refused',
+    title: 'the user named by "as" can not be taken on',
+    hint: 'Log in (or run Holdfast) as root or as that user, or take "as" out of the spec.',
+  },
+  COMMAND_FAILED: { kind: 'refused', title: 'a command failed', hint: 'The message has the end of its output.' },
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof catalogue;
+export const errorCatalogue: Readonly<Record<ErrorCode, CatalogueEntry>> = catalogue;

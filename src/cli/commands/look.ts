@@ -1,0 +1,128 @@
+/** The commands that only look: validate, schema, check, status, why, plan, executions. */
+import { fail } from '../../base/errors.ts';
+import { formatInstant } from '../../base/instants.ts';
+import { summarizeExecution } from '../../control/executions.ts';
+import { makePlan, type PlanRequest } from '../../control/make-plan.ts';
+import { explain, readReadiness, readStatus } from '../../control/status.ts';
+import type { Plan } from '../../plans/plan.ts';
+import { specJsonSchema } from '../../spec/json-schema.ts';
+import { listExecutions, loadExecution } from '../../state/journal.ts';
+import { executionText } from '../render/execution-text.ts';
+import { planText } from '../render/plan-text.ts';
+import { faultLines, readinessLine, statusText, whyText } from '../render/status-text.ts';
+import { loadSpecOrExplain, openHost, type Session, specFiles, withSession } from '../session.ts';
+import { table } from '../terminal.ts';
+import type { CommandContext } from './context.ts';
+
+export async function validate(context: CommandContext, options: { readonly secrets: boolean }): Promise<void> {
+  const { wiring } = context;
+  const spec = await loadSpecOrExplain(context.options, wiring, openHost(context.options, wiring), options.secrets);
+  const counts = {
+    name: spec.name,
+    regions: spec.regions.size,
+    components: spec.components.size,
+    files: specFiles(context.options, wiring),
+    notices: spec.notices.length,
+  };
+  context.answer(`${counts.files.join(', ')}: ${spec.name} is well formed: ${counts.regions} regions, ${counts.components} components`, {
+    ...counts,
+    valid: true,
+  });
+}
+
+export function schema(context: CommandContext): void {
+  const text = JSON.stringify(specJsonSchema(context.wiring.catalog), null, context.options.json ? undefined : 2);
+  context.wiring.terminal.out(text);
+}
+
+/** Observations to go by: those of the process that serves, or a look of our own. */
+async function lookIfNeeded(session: Session, always: boolean): Promise<void> {
+  if (session.served && !always) return;
+  await session.control.startWatching();
+  await session.control.watch.probeAll();
+}
+
+export async function check(context: CommandContext): Promise<void> {
+  await withSession(context.options, context.wiring, 'look', async (session) => {
+    await lookIfNeeded(session, true);
+    const hands = await session.control.checkHands();
+    const readiness = await readReadiness(session.control);
+    const active = readiness.find((each) => each.target !== undefined) ?? readiness[0];
+    if (!active) throw fail('BUG_BROKEN_BELIEF', { message: 'a spec has regions' });
+    const { palette } = context;
+    const faults = readiness.flatMap((each) => each.faults);
+    const problems = faults.filter((fault) => fault.severity === 'problem').length + hands.length;
+    const warnings = faults.length + hands.length - problems;
+    const lines = [
+      ...readiness.flatMap((each) => [readinessLine(each, palette), ...faultLines(each, palette)]),
+      ...hands.map((fault) => `  ${palette.bad('problem')}  ${fault.message}\n           ${palette.dim(fault.hint)}`),
+      '',
+      `${session.control.watch.observations.size} sites looked at, ${warnings} warning${warnings === 1 ? '' : 's'}, ${problems} problem${problems === 1 ? '' : 's'}`,
+    ];
+    const ready = active.ready && hands.length === 0;
+    context.answer(lines.join('\n'), { ready, readiness, hands, warnings, problems });
+    if (!ready) context.exitCode = 3;
+  });
+}
+
+export async function status(context: CommandContext, options: { readonly watch?: boolean }): Promise<void> {
+  const { wiring } = context;
+  await withSession(context.options, wiring, 'look', async (session) => {
+    if (!options.watch) {
+      await lookIfNeeded(session, false);
+      const now = await readStatus(session.control);
+      context.answer(statusText(now, context.palette), now);
+      if (!now.readiness.ready) context.exitCode = 3;
+      return;
+    }
+    await session.control.startWatching();
+    await session.control.watch.probeAll();
+    while (!wiring.signal.aborted) {
+      const now = await readStatus(session.control);
+      if (context.options.json) context.answer('', now);
+      else
+        wiring.terminal.redraw(`${statusText(now, context.palette)}\n\n${context.palette.dim(`${formatInstant(now.atMs)}  Ctrl-C ends`)}`);
+      await session.host.clock.sleep(1_000, wiring.signal).catch(() => undefined);
+    }
+  });
+}
+
+export async function why(context: CommandContext, options: { readonly limit: number }): Promise<void> {
+  await withSession(context.options, context.wiring, 'look', async (session) => {
+    await lookIfNeeded(session, false);
+    const explanation = await explain(session.control, options.limit);
+    context.answer(whyText(explanation, context.palette), explanation);
+  });
+}
+
+export async function plan(context: CommandContext, request: PlanRequest): Promise<void> {
+  await withSession(context.options, context.wiring, 'look', async (session) => {
+    await lookIfNeeded(session, true);
+    const made = await makePlan(session.control, request);
+    context.answer(planText(made, context.palette), made);
+  });
+}
+
+export async function executions(context: CommandContext, id: string | undefined, options: { readonly limit: number }): Promise<void> {
+  await withSession(context.options, context.wiring, 'look', async ({ store }) => {
+    if (id !== undefined) {
+      const execution = await loadExecution<Plan>(store, id);
+      context.answer(executionText(execution, context.palette), {
+        header: execution.header,
+        state: execution.state,
+        measured: summarizeExecution(execution.header.plan, execution.state),
+        events: execution.events,
+      });
+      return;
+    }
+    const all = await listExecutions(store, { limit: options.limit });
+    const rows = all.map((each) => [
+      context.palette.dim(formatInstant(each.startedAtMs)),
+      each.id,
+      each.status,
+      each.startedBy,
+      each.reason,
+    ]);
+    context.answer(rows.length === 0 ? 'there have been no executions' : table(rows), { executions: all });
+  });
+}

@@ -1,0 +1,93 @@
+/** What every command that works on a platform needs: the spec, the state, a control; opened from the global options, closed whatever happens. */
+import { asHoldfastError, fail } from '../base/errors.ts';
+import type { StateStore } from '../contracts/state-store.ts';
+import { Control } from '../control/control.ts';
+import type { Host } from '../host/host.ts';
+import { formatFaults } from '../spec/fault.ts';
+import { faultsOf, loadSpec, readSpecSources } from '../spec/load-spec.ts';
+import type { Spec } from '../spec/spec.ts';
+import { isPresent, readPresences } from '../watch/watch-records.ts';
+import type { Wiring } from './wiring.ts';
+
+export interface GlobalOptions {
+  readonly spec?: readonly string[];
+  readonly state?: string;
+  readonly json?: boolean;
+  readonly logLevel?: string;
+  readonly by?: string;
+}
+
+export interface Session {
+  readonly spec: Spec;
+  readonly host: Host;
+  readonly store: StateStore;
+  readonly control: Control;
+  /** Whether another process serves the platform now. */
+  readonly served: boolean;
+}
+
+export function specFiles(options: GlobalOptions, wiring: Wiring): readonly string[] {
+  if (options.spec && options.spec.length > 0) return options.spec;
+  return [wiring.environment.HOLDFAST_SPEC ?? 'holdfast.yaml'];
+}
+
+export function openHost(options: GlobalOptions, wiring: Wiring): Host {
+  return wiring.openHost({ logLevel: options.logLevel ?? 'warn', logTo: 'stderr' });
+}
+
+/** Loads the spec; on faults prints all of them, each with its line, and throws. */
+export async function loadSpecOrExplain(options: GlobalOptions, wiring: Wiring, host: Host, resolveSecrets = true): Promise<Spec> {
+  const files = specFiles(options, wiring);
+  try {
+    const spec = await loadSpec(files, { catalog: wiring.catalog, host, resolveSecrets });
+    for (const notice of spec.notices) wiring.terminal.err(`note: ${notice.file}:${notice.line}: ${notice.message}`);
+    return spec;
+  } catch (thrown) {
+    const faults = faultsOf(thrown);
+    if (faults.length > 0 && !options.json) wiring.terminal.err(formatFaults(faults, await readSpecSources(files, host)));
+    throw thrown;
+  }
+}
+
+/**
+ * Opens everything, runs the work, closes everything.
+ * @param mode `look`: leaves no trace · `act`: writes canaries and records while no other process serves · `serve`: always does
+ */
+export async function withSession<T>(
+  options: GlobalOptions,
+  wiring: Wiring,
+  mode: 'look' | 'act' | 'serve',
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const host = openHost(options, wiring);
+  const spec = await loadSpecOrExplain(options, wiring, host);
+  const directory = options.state ?? wiring.environment.HOLDFAST_STATE ?? '.holdfast';
+  const store = await wiring.openStore({ directory, host, platform: spec.name });
+  let control: Control | undefined;
+  try {
+    const nowMs = host.clock.nowMs();
+    const served = [...(await readPresences(store)).values()].some((presence) => isPresent(presence, nowMs, host.processes));
+    const publish = mode === 'serve' || (mode === 'act' && !served);
+    control = await Control.open({
+      spec,
+      catalog: wiring.catalog,
+      host,
+      store,
+      openHands: wiring.openHands(host),
+      controller: `${mode === 'serve' ? 'serve' : 'command'}-${wiring.pid}`,
+      pid: wiring.pid,
+      publish,
+    });
+    return await work({ spec, host, store, control, served });
+  } finally {
+    if (control)
+      await control.close().catch((thrown) => host.log.warn('session.close-failed', { message: asHoldfastError(thrown).message }));
+    else await store.close();
+  }
+}
+
+export function personOf(options: GlobalOptions, wiring: Wiring): string {
+  const name = options.by ?? wiring.person;
+  if (name.trim() === '') throw fail('USAGE', { message: 'nobody is named', hint: 'Say who you are with --by NAME.' });
+  return name;
+}

@@ -1,0 +1,21 @@
+/** What the program's entry joins and hands to the command line: it alone knows which drivers, stores and hands there are. */
+import type { DriverCatalog } from '../contracts/driver.ts';
+import type { StateStore } from '../contracts/state-store.ts';
+import type { OpenHands } from '../control/open-sites.ts';
+import type { Host } from '../host/host.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface Wiring {
+  readonly version: string;
+  readonly catalog: DriverCatalog;
+  readonly terminal: Terminal;
+  readonly pid: number;
+  /** The name of who runs the command, where none was given. */
+  readonly person: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Aborted on Ctrl-C and on a request to end. */
+  readonly signal: AbortSignal;
+  openHost(options: { readonly logLevel: string; readonly logTo: string }): Host;
+  openStore(options: { readonly directory: string; readonly host: Host; readonly platform: string }): Promise<StateStore>;
+  openHands(host: Host): OpenHands;
+}

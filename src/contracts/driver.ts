@@ -1,0 +1,112 @@
+/**
+ * What a driver must do. A driver knows one kind of system; the core knows drivers only by what is written here.
+ */
+import type { z } from 'zod';
+import type { Secret } from '../base/secret.ts';
+import type { Host } from '../host/host.ts';
+import type { Hands } from './hands.ts';
+import type { Evidence, Reading } from './observation.ts';
+import type { SiteVerb, Verb } from './verbs.ts';
+
+/** data: keeps what must not be lost · workload: can be started anew · route: decides where clients go · check: only observes or runs commands */
+export type DriverKind = 'data' | 'workload' | 'route' | 'check';
+
+/** A numbered, timed row in a data store: what survives of them after a disaster is the measured loss. */
+export interface CanaryRow {
+  /** Grows by one with each write of a component, across regions. */
+  readonly number: number;
+  /** Wall-clock time of the writer just before it wrote. */
+  readonly atMs: number;
+  readonly epoch: number;
+}
+
+export interface Canary {
+  /**
+   * Resolves once the store has acknowledged the row, as durably as it acknowledges a client's. The first write makes the place for it. Keeps at least the newest row (a
+   * single row that is overwritten is enough).
+   */
+  write(row: CanaryRow, signal: AbortSignal): Promise<void>;
+  /** The newest row at this site, or undefined where there is none. Works on a standby too. */
+  read(signal: AbortSignal): Promise<CanaryRow | undefined>;
+}
+
+/** One component in one region, opened. Opening does no I/O; connections are made on first use and made anew after they break. */
+export interface Site {
+  /**
+   * Looks once. Never throws for a system in trouble: that is a reading with `down` or `unknown`. Must end by itself soon after the signal is aborted.
+   * Only errors of kind `bug` or `invalid` may be thrown.
+   */
+  observe(signal: AbortSignal): Promise<Reading>;
+  /**
+   * Keeps a connection to the system open for as long as it is subscribed and calls back at once when it breaks (evidence `connection-lost`). Undefined where
+   * the system has no such connection. The returned function unsubscribes. Reconnects by itself, quietly: the probes say how it is.
+   */
+  subscribe?(listener: (evidence: Evidence) => void): () => void;
+  /** The verbs this site can do as it is configured (a site without hands lacks those that need them). */
+  readonly verbs: Readonly<Partial<Record<SiteVerb, Verb>>>;
+  /** Data stores that can take a canary row. */
+  readonly canary?: Canary;
+  close(): Promise<void>;
+}
+
+/** What a driver is given to open a site. `C` and `S` are the parsed options of component and site. */
+export interface SiteContext<C, S> {
+  readonly host: Host;
+  readonly platform: string;
+  readonly component: string;
+  readonly region: string;
+  readonly options: C;
+  readonly site: S;
+  /** The other sites of the component, by region (this one included). */
+  readonly sites: ReadonlyMap<string, S>;
+  /** From the component's `replication` key. */
+  readonly replication: 'synchronous' | 'asynchronous';
+  readonly hands: Hands | undefined;
+  /** Time limit of a single probe. */
+  readonly probeTimeoutMs: number;
+}
+
+/**
+ * A secret in a spec is written `{ env: NAME }` or `{ file: PATH }`. In a driver's schema use `secretReference`; the spec loader resolves each one to a `Secret` before
+ * the driver sees the options: declare the field's type with `ResolvedSecret`.
+ */
+export type ResolvedSecret = Secret;
+
+export interface Driver<C = never, S = never> {
+  /** As the spec names it: `postgresql`. */
+  readonly name: string;
+  /** As people write it: `PostgreSQL`. */
+  readonly title: string;
+  /** One sentence on what it does. */
+  readonly summary: string;
+  readonly kind: DriverKind;
+  /** Everything it can do on a fully configured site. `requires: hands` names those verbs that need hands. */
+  readonly verbs: readonly {
+    readonly verb: SiteVerb;
+    readonly needsHands: boolean /** A rough guess in milliseconds, used (and marked unproven) until it was measured. */;
+    readonly typicalMs: number;
+  }[];
+  readonly hasCanary: boolean;
+  /** Strict objects with a description on every key. The component's own keys, beside those that every component has. */
+  readonly componentOptions: z.ZodType<C>;
+  /** The keys of each site, beside `hands`, which every site may have. */
+  readonly siteOptions: z.ZodType<S>;
+  /** Faults that only the driver can see, after the schemas passed: returns messages with the path inside the component they belong to. */
+  validate?(component: {
+    readonly options: C;
+    readonly sites: ReadonlyMap<string, S>;
+    readonly replication: 'synchronous' | 'asynchronous';
+  }): readonly { readonly path: readonly (string | number)[]; readonly message: string; readonly hint: string }[];
+  open(context: SiteContext<C, S>): Site;
+}
+
+/** A driver whose options types are forgotten: what the registry holds. */
+// biome-ignore lint/suspicious/noExplicitAny: the options of unlike drivers have nothing in common; each is checked by its own schema before open() sees it.
+export type AnyDriver = Driver<any, any>;
+
+/** Keeps the option types together while a driver is written. */
+export function defineDriver<C, S>(driver: Driver<C, S>): Driver<C, S> {
+  return driver;
+}
+
+export type DriverCatalog = ReadonlyMap<string, AnyDriver>;

@@ -1,0 +1,177 @@
+/**
+ * One object with every operation: what the faces call. It holds the spec, the opened sites, the watch and the state; the operations themselves are beside it, one file each.
+ *
+ * Invariant: nothing is changed in a user's systems but by an execution of the engine, whose plan was journalled whole before.
+ */
+import { fail } from '../base/errors.ts';
+import type { DriverCatalog } from '../contracts/driver.ts';
+import type { Observation } from '../contracts/observation.ts';
+import type { StateStore } from '../contracts/state-store.ts';
+import type { Host } from '../host/host.ts';
+import type { Spec } from '../spec/spec.ts';
+import { journalKeys, listOpenExecutions } from '../state/journal.ts';
+import { ensurePlatformState, watchPlatformState } from '../state/platform-state.ts';
+import type { ReadinessFault } from '../watch/readiness.ts';
+import { computeVerdict, type Opinion, type RegionVerdict } from '../watch/verdict.ts';
+import { Watch } from '../watch/watch.ts';
+import { readPresences } from '../watch/watch-records.ts';
+import { checkHands } from './check-hands.ts';
+import { type OpenHands, type OpenSites, openSites } from './open-sites.ts';
+import { readRecoveries, readTimings } from './timings.ts';
+import type { PlatformParts } from './verbs/platform-verb.ts';
+import type { ViewParts } from './view.ts';
+
+const opinionStaleMs = 5_000;
+/** How late a look may be on a machine that is busy. */
+const lookSlackMs = 1_000;
+
+export interface ControlParts {
+  readonly spec: Spec;
+  readonly catalog: DriverCatalog;
+  readonly host: Host;
+  readonly store: StateStore;
+  readonly openHands: OpenHands;
+  /** Unique per process: `serve-4711`. */
+  readonly controller: string;
+  readonly pid: number;
+  /** True for a controller that keeps watching, leaves records and writes canaries. */
+  readonly publish: boolean;
+}
+
+export class Control {
+  readonly parts: ControlParts;
+  readonly watch: Watch;
+  readonly #open: OpenSites;
+  #unwatchPlatform: (() => void) | undefined;
+  #unwatchExecutions: (() => void) | undefined;
+
+  private constructor(parts: ControlParts, open: OpenSites, watch: Watch) {
+    this.parts = parts;
+    this.#open = open;
+    this.watch = watch;
+  }
+
+  /** Reads what the state remembers and makes the platform's record if there is none. Looks at no system yet. */
+  static async open(parts: ControlParts): Promise<Control> {
+    const { spec, store, host } = parts;
+    const { state } = await ensurePlatformState(store, spec.name, activeRegionOf(spec));
+    if (!spec.regions.has(state.activeRegion))
+      throw fail('SPEC_INVALID', {
+        subject: state.activeRegion,
+        message: `the state says that ${state.activeRegion} is the active region, and the spec has no such region`,
+        hint: 'Give the region its name back in the spec; it can be taken out once another one is active.',
+      });
+    const open = openSites(spec, parts.catalog, host, parts.openHands);
+    const watch = new Watch({ spec, sites: open.sites, store, host, controller: parts.controller, publish: parts.publish, pid: parts.pid });
+    await watch.load();
+    return new Control(parts, open, watch);
+  }
+
+  /** Starts looking, and follows the active region with the canaries. */
+  async startWatching(): Promise<void> {
+    const { store, spec, host } = this.parts;
+    this.watch.start();
+    const entry = await ensurePlatformState(store, spec.name, activeRegionOf(spec));
+    this.watch.aim(entry.state.activeRegion, entry.state.epoch);
+    // An execution that has ended, here or in another process, leaves things other than they were: look now, not at the next turn.
+    this.#unwatchExecutions = store.watch(journalKeys.openPrefix, (event) => event.kind === 'delete' && void this.watch.probeAll(), {
+      onError: (error) => host.log.error('control.executions-watch-lost', { message: error.message }),
+    });
+    this.#unwatchPlatform = watchPlatformState(
+      store,
+      (state) => this.watch.aim(state.activeRegion, state.epoch),
+      (error) => host.log.error('control.state-watch-lost', { message: error.message }),
+    );
+  }
+
+  get sites(): OpenSites['sites'] {
+    return this.#open.sites;
+  }
+
+  async view(): Promise<ViewParts> {
+    const { spec, catalog, store, host } = this.parts;
+    const [platform, timings, recoveries] = await Promise.all([
+      ensurePlatformState(store, spec.name, activeRegionOf(spec)),
+      readTimings(store),
+      readRecoveries(store),
+    ]);
+    return {
+      spec,
+      catalog,
+      sites: this.sites,
+      watch: this.watch,
+      platform: platform.state,
+      timings,
+      recoveries,
+      nowMs: host.clock.nowMs(),
+    };
+  }
+
+  /** The verdict on a region by all controllers that are known; this one's opinion is its watch. */
+  async verdict(region: string): Promise<RegionVerdict> {
+    const { spec, host, controller } = this.parts;
+    const nowMs = host.clock.nowMs();
+    const own: Opinion = { controller, atMs: nowMs, observations: this.#currentObservations(nowMs) };
+    const vital = [...spec.components.values()]
+      .filter((component) => component.vital && component.sites.has(region))
+      .map((component) => component.name);
+    const { graceMs, lostWhen } = spec.failover;
+    const { failures, everyMs, timeoutMs } = spec.watch;
+    const heardMs = failures * (everyMs + timeoutMs);
+    return computeVerdict(region, vital, [own], 1, { graceMs, lostWhen, failures, staleMs: opinionStaleMs, heardMs }, nowMs);
+  }
+
+  /**
+   * What this watch has seen a moment ago. After a pause of the process (a suspended machine) the newest observations are old, and must not be voted with. A command that does
+   * not watch goes by the records of the process that does.
+   */
+  #currentObservations(nowMs: number): readonly Observation[] {
+    const observations = [...this.watch.observations.values()];
+    if (!this.watch.started) return observations;
+    const { everyMs, timeoutMs } = this.parts.spec.watch;
+    const oldestMs = nowMs - (1.1 * everyMs + timeoutMs + lookSlackMs);
+    return observations.filter((observation) => observation.atMs >= oldestMs);
+  }
+
+  /** Whether another process serves this platform now: its word is then as good as a look of our own. */
+  async serverAlive(): Promise<boolean> {
+    const nowMs = this.parts.host.clock.nowMs();
+    for (const presence of (await readPresences(this.parts.store)).values()) {
+      if (presence.controller !== this.parts.controller && nowMs - presence.atMs < opinionStaleMs) return true;
+    }
+    return false;
+  }
+
+  /** Ids of the executions that have not ended. */
+  openExecutions(): Promise<readonly string[]> {
+    return listOpenExecutions(this.parts.store);
+  }
+
+  /** Whether some process runs the execution at this moment. */
+  async isRunning(id: string): Promise<boolean> {
+    return (await this.parts.store.readLease(journalKeys.lease(id)))?.held === true;
+  }
+
+  /** Proves that commands can be run at each site that has hands, all at once; and names the sites that plans need hands for and that have none. */
+  checkHands(): Promise<readonly ReadinessFault[]> {
+    return checkHands(this.parts.spec, this.parts.catalog, this.#open.hands, this.parts.host.clock);
+  }
+
+  get platformParts(): PlatformParts {
+    const { spec, store, host } = this.parts;
+    return { spec, store, host, watch: this.watch, sites: this.sites, view: () => this.view(), verdict: (region) => this.verdict(region) };
+  }
+
+  async close(): Promise<void> {
+    this.#unwatchPlatform?.();
+    this.#unwatchExecutions?.();
+    await this.watch.stop();
+    await this.#open.close();
+    await this.parts.store.close();
+  }
+}
+
+function activeRegionOf(spec: Spec): string {
+  for (const region of spec.regions.values()) if (region.role === 'active') return region.name;
+  return [...spec.regions.keys()][0] as string;
+}

@@ -1,0 +1,157 @@
+/**
+ * Begins, runs and follows executions. One at a time per platform: a slot in the state is claimed in the same commit that makes the execution durable.
+ *
+ * When the process dies between two instructions here, the execution is either not there at all or there whole; another process finds it and goes on.
+ */
+import { asHoldfastError, fail, HoldfastError } from '../base/errors.ts';
+import { makeId } from '../base/ids.ts';
+import type { JsonObject } from '../base/json.ts';
+import { runExecution } from '../engine/run-execution.ts';
+import type { Plan } from '../plans/plan.ts';
+import type { ExecutionState } from '../state/execution-state.ts';
+import { createExecution, journalKeys, loadExecution } from '../state/journal.ts';
+import type { JournalEvent } from '../state/journal-events.ts';
+import { requestAbort } from '../state/requests.ts';
+import type { Control } from './control.ts';
+import { verbResolver } from './resolve-verb.ts';
+import { recordRecovery, recordTimings } from './timings.ts';
+
+const slotKey = 'execution-slot';
+const leaseTtlMs = 2_000;
+
+interface Slot {
+  readonly underWay: string | undefined;
+  readonly revision: number | 'absent';
+}
+
+/** The slot as it is now, and whether the execution in it has not ended. Both are of one reading: what is claimed later must rest on what was looked at. */
+async function readSlot(control: Control): Promise<Slot> {
+  const { store } = control.parts;
+  const slot = await store.get(slotKey);
+  const id = (slot?.value as JsonObject | undefined)?.id;
+  const revision = slot?.revision ?? 'absent';
+  if (typeof id !== 'string') return { underWay: undefined, revision };
+  // The mark goes in the commit that ends the execution: no need to read its journal, as often as this is asked while a region is in trouble.
+  const open = await store.get(journalKeys.open(id));
+  return { underWay: open === undefined ? undefined : id, revision };
+}
+
+/** The execution that has not ended, if there is one. */
+export async function executionUnderWay(control: Control): Promise<string | undefined> {
+  return (await readSlot(control)).underWay;
+}
+
+/** Makes the plan durable as an execution. EXECUTION_RUNNING when another one has not ended. */
+export async function beginExecution(control: Control, plan: Plan, by: string, drill = false): Promise<string> {
+  const { store, host, spec } = control.parts;
+  const { underWay, revision } = await readSlot(control);
+  if (underWay)
+    throw fail('EXECUTION_RUNNING', {
+      subject: underWay,
+      message: `${underWay} has not ended`,
+      hint: `Follow it with holdfast executions ${underWay}; go on with holdfast resume, or end it with holdfast abort.`,
+    });
+  const id = makeId(plan.kind, host.clock.nowMs(), () => host.random.next());
+  try {
+    await createExecution(store, host, {
+      plan,
+      startedBy: by,
+      reason: plan.madeBecause,
+      specDigest: spec.digest,
+      drill,
+      id,
+      alongside: [{ kind: 'put', key: slotKey, value: { id }, expected: revision }],
+    });
+  } catch (thrown) {
+    if (thrown instanceof HoldfastError && thrown.code === 'STATE_CONFLICT')
+      throw fail('EXECUTION_RUNNING', { message: 'another process began an execution in the same moment', cause: thrown });
+    throw thrown;
+  }
+  return id;
+}
+
+export interface RunListeners {
+  readonly onEvent?: (event: JournalEvent, state: ExecutionState) => void;
+  readonly onProgress?: (stepId: string, message: string) => void;
+}
+
+/** A failover that found, before it touched anything, that it need not or may not happen, ends by itself: nobody has to clear it away. */
+function endedUntouched(state: ExecutionState): boolean {
+  return (
+    state.status === 'failed' &&
+    state.outcome === undefined &&
+    state.steps.every((step) => !step.mayHaveTakenEffect || step.verb === 'check-target' || step.verb === 'confirm-verdict')
+  );
+}
+
+/** Runs it to its end, or to where a person is needed. Resolves to its state then; rejects with INTERRUPTED when the signal ends it. */
+export async function runToEnd(control: Control, id: string, signal: AbortSignal, listeners: RunListeners = {}): Promise<ExecutionState> {
+  const { store, host, controller } = control.parts;
+  const run = () => runExecution({ store, host, id, holder: controller, verbs: verbResolver(control), signal, leaseTtlMs, ...listeners });
+  let state = await run();
+  if (endedUntouched(state)) {
+    const reason = state.steps.find((step) => step.error)?.error?.message ?? 'it may not happen now';
+    await requestAbort(store, host, id, controller, `nothing was touched: ${reason}`);
+    state = await run();
+  }
+  await keepMeasurements(control, id, state).catch((thrown) => {
+    // What was measured only improves later guesses: the execution itself has ended well.
+    host.log.warn('control.measurements-not-kept', { execution: id, message: asHoldfastError(thrown).message });
+  });
+  return state;
+}
+
+async function keepMeasurements(control: Control, id: string, state: ExecutionState): Promise<void> {
+  const { store, spec, host } = control.parts;
+  if (state.outcome !== 'done') return;
+  const samples = state.steps.flatMap((step) => {
+    const driver = step.component === undefined ? undefined : spec.components.get(step.component)?.driver;
+    return driver && step.status === 'done' && step.effect === 'applied' && step.tookMs !== undefined
+      ? [{ driver, verb: step.verb, tookMs: step.tookMs }]
+      : [];
+  });
+  await recordTimings(store, samples);
+  const { header } = await loadExecution<Plan>(store, id);
+  const outcome = summarizeExecution(header.plan, state);
+  if (header.kind !== 'reprotect' && outcome.outageMs !== undefined) {
+    await recordRecovery(store, { region: header.plan.to, outageMs: outcome.outageMs, executionId: id, atMs: host.clock.nowMs() });
+  }
+}
+
+export interface ExecutionMeasurements {
+  /** From the first evidence of the end (planned: the last acknowledged canary) to the first canary acknowledged in the new region, over the slowest data store. */
+  readonly outageMs?: number;
+  readonly byComponent: readonly {
+    readonly component: string;
+    readonly outageMs?: number;
+    readonly lostCanaries?: number;
+    readonly lossMeasured: boolean;
+    readonly lossWindow?: { readonly fromMs: number; readonly toMs: number };
+    readonly detail: string;
+  }[];
+}
+
+/** What an execution cost, read from its steps' outputs. Pure. */
+export function summarizeExecution(plan: Plan, state: ExecutionState): ExecutionMeasurements {
+  const firstCanaryAtMs = state.steps.find((step) => step.verb === 'verify')?.output?.firstCanaryAtMs as Record<string, number> | undefined;
+  const byComponent = state.steps
+    .filter((step) => step.verb === 'measure-loss')
+    .map((step) => {
+      const component = String(plan.steps.find((each) => each.id === step.id)?.want.component);
+      const output = step.output;
+      // A planned change stops the old site itself: clients were kept waiting since the last row that it took.
+      const unplanned = plan.kind === 'failover' ? output?.cutAtMs : undefined;
+      const startMs = (unplanned ?? output?.lastAcknowledgedAtMs) as number | undefined;
+      const firstMs = firstCanaryAtMs?.[component];
+      return {
+        component,
+        ...(startMs !== undefined && firstMs !== undefined ? { outageMs: Math.max(0, firstMs - startMs) } : {}),
+        ...(output ? { lostCanaries: Number(output.lostCanaries) } : {}),
+        lossMeasured: output?.measured === true,
+        ...(output?.window ? { lossWindow: output.window as { fromMs: number; toMs: number } } : {}),
+        detail: String(output?.detail ?? step.error?.message ?? 'not measured'),
+      };
+    });
+  const outages = byComponent.flatMap((each) => each.outageMs ?? []);
+  return { ...(outages.length > 0 && outages.length === byComponent.length ? { outageMs: Math.max(...outages) } : {}), byComponent };
+}

@@ -1,0 +1,47 @@
+/** Finds the verb that a step asks for: of the control plane, or of a site. */
+import { fail } from '../base/errors.ts';
+import type { SiteVerb, Verb } from '../contracts/verbs.ts';
+import type { PlatformVerb, Step } from '../plans/plan.ts';
+import { siteKey } from '../watch/site-key.ts';
+import type { Control } from './control.ts';
+import { checkTarget } from './verbs/check-target.ts';
+import { confirmVerdict } from './verbs/confirm-verdict.ts';
+import { advanceEpochVerb, setActiveVerb } from './verbs/epoch-verbs.ts';
+import { measureLoss } from './verbs/measure-loss.ts';
+import type { PlatformParts } from './verbs/platform-verb.ts';
+import { verify } from './verbs/verify.ts';
+
+const platformVerbFactories: Readonly<Partial<Record<PlatformVerb, (parts: PlatformParts) => Verb>>> = {
+  'confirm-verdict': confirmVerdict,
+  'check-target': checkTarget,
+  'advance-epoch': advanceEpochVerb,
+  'set-active': setActiveVerb,
+  'measure-loss': measureLoss,
+  verify,
+};
+
+export function verbResolver(control: Control): { resolve(step: Step): Verb } {
+  return {
+    resolve: (step) => {
+      if (step.component === undefined) {
+        const make = platformVerbFactories[step.verb as PlatformVerb];
+        if (!make) throw fail('NO_SUCH_VERB', { subject: step.id, message: `the control plane has no "${step.verb}"` });
+        return make(control.platformParts);
+      }
+      const site = control.sites.get(siteKey(step.component, step.region ?? ''));
+      if (!site)
+        throw fail('NO_SUCH_VERB', {
+          subject: step.id,
+          message: `the spec has no ${step.component} in ${step.region ?? 'no region'}`,
+          hint: 'The spec was changed since the plan was made: put the site back, or abort the execution.',
+        });
+      const verb = site.verbs[step.verb as SiteVerb];
+      if (!verb)
+        throw fail('NO_SUCH_VERB', {
+          subject: step.id,
+          message: `${step.component} in ${step.region} can't do "${step.verb}" as it is configured`,
+        });
+      return verb;
+    },
+  };
+}

@@ -1,0 +1,20 @@
+/** What the verbs of the control plane are given, besides the step's context. */
+import type { Site } from '../../contracts/driver.ts';
+import type { StateStore } from '../../contracts/state-store.ts';
+import type { Host } from '../../host/host.ts';
+import type { Spec } from '../../spec/spec.ts';
+import type { SiteKey } from '../../watch/site-key.ts';
+import type { RegionVerdict } from '../../watch/verdict.ts';
+import type { Watch } from '../../watch/watch.ts';
+import type { ViewParts } from '../view.ts';
+
+export interface PlatformParts {
+  readonly spec: Spec;
+  readonly store: StateStore;
+  readonly host: Host;
+  readonly watch: Watch;
+  readonly sites: ReadonlyMap<SiteKey, Site>;
+  /** A fresh look at the whole. */
+  view(): Promise<ViewParts>;
+  verdict(region: string): Promise<RegionVerdict>;
+}

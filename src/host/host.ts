@@ -1,0 +1,149 @@
+/**
+ * The only door outside. Everything that is not a pure computation (time, chance, files, network, processes, logging, secrets) comes through
+ * a Host, so that the simulator can put its own world behind it. `host/node/` is the real one. Lint bans the raw forms elsewhere in src/.
+ */
+import type { JsonObject } from '../base/json.ts';
+import type { Secret } from '../base/secret.ts';
+
+/** Which start of which machine this is. */
+export interface MachineBoot {
+  /** Differs after each start of the machine. */
+  readonly id: string;
+  /** Processes with the same text here read the very same `monotonicMs`: their readings may be compared with each other. */
+  readonly monotonicDomain: string;
+}
+
+export interface Clock {
+  /** Absent where the system does not tell: then nothing is known of other processes' monotonic clocks. */
+  readonly boot?: MachineBoot;
+  /** Wall-clock time, milliseconds since 1970 UTC. May jump. */
+  nowMs(): number;
+  /** Milliseconds of a clock that never jumps; only differences mean something. */
+  monotonicMs(): number;
+  /** Resolves after the time, or rejects with the signal's reason when aborted before. */
+  sleep(durationMs: number, signal?: AbortSignal): Promise<void>;
+  /** Calls back once after the time; the returned function cancels. */
+  after(durationMs: number, callback: () => void): () => void;
+}
+
+export interface Random {
+  /** A number in [0, 1). */
+  next(): number;
+  /** Unpredictable bytes, fit for keys. */
+  bytes(count: number): Uint8Array;
+}
+
+export interface Files {
+  readText(path: string): Promise<string>;
+  readBytes(path: string): Promise<Uint8Array>;
+  /** Writes a new file beside, makes it durable, then renames it over: readers see the old or the new whole. */
+  writeAtomically(path: string, content: string | Uint8Array, options?: { mode?: number }): Promise<void>;
+  exists(path: string): Promise<boolean>;
+  /** With its parents; nothing happens where it exists. `mode` is for what is newly made. */
+  makeDirectory(path: string, options?: { mode?: number }): Promise<void>;
+  list(path: string): Promise<readonly string[]>;
+  /** A file, or a directory with all that is in it; nothing happens where there is none. */
+  remove(path: string): Promise<void>;
+}
+
+export interface TcpConnection {
+  write(data: Uint8Array | string): void;
+  /** Everything received from now on; called with each piece. */
+  onData(listener: (data: Uint8Array) => void): void;
+  /** Called once when the connection is over, with the error that ended it if there was one. */
+  onClose(listener: (error?: Error) => void): void;
+  close(): void;
+}
+
+export interface HttpRequest {
+  readonly method?: string;
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** PEM of the certificate authority to trust besides the system's. */
+  readonly ca?: string;
+  /** The answer's body is cut after this many bytes. Default 1 MiB. */
+  readonly maxBodyBytes?: number;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** Errors of Net are HoldfastErrors; `details.cause` is one of `refused`, `reset`, `timeout`, `unreachable`, `name`, `tls`, `other`. */
+export interface Net {
+  connectTcp(target: { host: string; port: number; timeoutMs: number; signal?: AbortSignal }): Promise<TcpConnection>;
+  connectUnix(target: { path: string; timeoutMs: number; signal?: AbortSignal }): Promise<TcpConnection>;
+  /** Connections are kept open between requests to the same origin. */
+  http(request: HttpRequest): Promise<HttpResponse>;
+  /** Sends one datagram and waits for the first answer that `accept` takes. */
+  udpExchange(request: {
+    host: string;
+    port: number;
+    data: Uint8Array;
+    timeoutMs: number;
+    accept: (answer: Uint8Array) => boolean;
+    signal?: AbortSignal;
+  }): Promise<Uint8Array>;
+}
+
+export interface ProcessRequest {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Added to a small safe environment (PATH, HOME, LANG, TZ); secrets are revealed only here. */
+  readonly env?: Readonly<Record<string, string | Secret>>;
+  readonly cwd?: string;
+  readonly stdin?: string | Uint8Array;
+  /** After it the whole process group is killed and the error is TIMED_OUT. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** Each stream is cut after this many bytes. Default 1 MiB. */
+  readonly maxOutputBytes?: number;
+  /** Lets what the program started live on after it ended (for servers): output is not waited for beyond its exit. */
+  readonly leaveChildren?: boolean;
+}
+
+export interface ProcessResult {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Processes {
+  /** Runs to the end. A non-zero exit is a result; a program that is not there is HANDS_NO_PROGRAM, a time-out TIMED_OUT. */
+  run(request: ProcessRequest): Promise<ProcessResult>;
+  /** Which process this is, in words that another process of the same boot can ask `isGone` about. Absent where the system does not tell. */
+  readonly self?: string;
+  /** True only where it is certain that the process of that name has ended; false while it lives, and wherever that can't be told. */
+  isGone?(self: string): boolean;
+}
+
+export interface Log {
+  debug(event: string, fields?: JsonObject): void;
+  info(event: string, fields?: JsonObject): void;
+  warn(event: string, fields?: JsonObject): void;
+  error(event: string, fields?: JsonObject): void;
+  /** A log whose every line carries these fields. */
+  with(fields: JsonObject): Log;
+}
+
+export interface SecretSource {
+  /** Throws SECRET_MISSING when the variable is unset or empty. */
+  fromEnvironment(name: string): Promise<Secret>;
+  /** The file's text without a trailing line end. Throws SECRET_MISSING when it can't be read or is empty. */
+  fromFile(path: string): Promise<Secret>;
+}
+
+export interface Host {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly files: Files;
+  readonly net: Net;
+  readonly processes: Processes;
+  readonly log: Log;
+  readonly secrets: SecretSource;
+}

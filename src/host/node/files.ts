@@ -1,0 +1,87 @@
+/**
+ * The machine's files.
+ *
+ * Invariant: `writeAtomically` leaves the old content or the new, whole and durable. Dying inside it leaves at most a temporary file (`.NAME.xxxx.tmp`) beside, which
+ * nobody reads.
+ */
+import { randomBytes } from 'node:crypto';
+import { access, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { fail, type HoldfastError } from '../../base/errors.ts';
+import type { Files } from '../host.ts';
+
+export function nodeFiles(): Files {
+  return {
+    readText: (path) => mapped(path, 'read', () => readFile(path, 'utf8')),
+    readBytes: (path) => mapped(path, 'read', async () => new Uint8Array(await readFile(path))),
+    writeAtomically: (path, content, options) => mapped(path, 'write', () => writeAtomically(path, content, options?.mode)),
+    exists: (path) => mapped(path, 'look at', () => exists(path)),
+    makeDirectory: (path, options) =>
+      mapped(path, 'make', async () => {
+        await mkdir(path, { recursive: true, ...(options?.mode === undefined ? {} : { mode: options.mode }) });
+      }),
+    list: (path) => mapped(path, 'list', async () => (await readdir(path)).sort()),
+    remove: (path) => mapped(path, 'remove', () => rm(path, { recursive: true, force: true })),
+  };
+}
+
+async function writeAtomically(path: string, content: string | Uint8Array, mode: number | undefined): Promise<void> {
+  const directory = dirname(path);
+  const temporary = join(directory, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    const file = await open(temporary, 'wx', mode ?? 0o666);
+    try {
+      if (mode !== undefined) await file.chmod(mode); // the umask has a say in open()
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncDirectory(directory);
+}
+
+/** A rename is durable only once the directory is. */
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+    throw error;
+  }
+}
+
+async function mapped<T>(path: string, doing: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw fileError(error as NodeJS.ErrnoException, path, doing);
+  }
+}
+
+function fileError(error: NodeJS.ErrnoException, path: string, doing: string): HoldfastError {
+  const parts = {
+    message: `can not ${doing} ${path}: ${error.message}`,
+    subject: path,
+    details: { cause: error.code ?? 'other' },
+    cause: error,
+  };
+  if (error.code === 'ENOENT') return fail('NOT_FOUND', { ...parts, hint: 'Look at whether the path is right.' });
+  if (error.code === 'ENOSPC' || error.code === 'EDQUOT') return fail('STATE_FULL', { ...parts, hint: 'Free space on that disk.' });
+  return fail('SYSTEM_REFUSED', { ...parts, hint: 'Look at the owner and the permissions of the path.' });
+}

@@ -1,0 +1,101 @@
+/**
+ * The machine's network: TCP, unix sockets, HTTP, UDP.
+ *
+ * Invariant: nothing here waits without a time-out, and no socket outlives the call that failed.
+ */
+import { connect, type Socket } from 'node:net';
+import type { HoldfastError } from '../../base/errors.ts';
+import type { Net, TcpConnection } from '../host.ts';
+import { nodeHttp } from './http.ts';
+import { netError, netInterrupted, netTimeout } from './net-errors.ts';
+import { udpExchange } from './udp.ts';
+
+export function nodeNet(): Net {
+  return {
+    connectTcp: ({ host, port, timeoutMs, signal }) =>
+      open(() => connect({ host, port, noDelay: true, keepAlive: true }), {
+        name: host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
+        timeoutMs,
+        signal,
+      }),
+    connectUnix: ({ path, timeoutMs, signal }) => open(() => connect({ path }), { name: path, timeoutMs, signal, path: true }),
+    http: nodeHttp(),
+    udpExchange,
+  };
+}
+
+interface Target {
+  readonly name: string;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  /** The name is a file's. */
+  readonly path?: boolean;
+}
+
+function open(make: () => Socket, target: Target): Promise<TcpConnection> {
+  return new Promise((resolve, reject) => {
+    if (target.signal?.aborted) {
+      reject(netInterrupted(target.name, target.signal.reason));
+      return;
+    }
+    const socket = make();
+    const over = (): void => {
+      clearTimeout(timer);
+      target.signal?.removeEventListener('abort', onAbort);
+      socket.off('error', onError);
+    };
+    const refuse = (error: HoldfastError): void => {
+      over();
+      socket.on('error', () => {
+        // The socket is being thrown away: whatever it still says no longer matters.
+      });
+      socket.destroy();
+      reject(error);
+    };
+    const onError = (error: NodeJS.ErrnoException): void =>
+      refuse(netError(error, target.name, target.path === true ? { path: true } : {}));
+    const onAbort = (): void => refuse(netInterrupted(target.name, target.signal?.reason));
+    const timer = setTimeout(() => refuse(netTimeout(target.name, target.timeoutMs)), target.timeoutMs);
+    target.signal?.addEventListener('abort', onAbort, { once: true });
+    socket.on('error', onError);
+    socket.once('connect', () => {
+      over();
+      resolve(connectionOf(socket, target.name));
+    });
+  });
+}
+
+function connectionOf(socket: Socket, name: string): TcpConnection {
+  let ended = false;
+  let error: HoldfastError | undefined;
+  let reads = false;
+  const closeListeners: ((error?: Error) => void)[] = [];
+  socket.on('error', (cause) => {
+    error ??= netError(cause, name);
+  });
+  socket.once('close', () => {
+    ended = true;
+    for (const listener of closeListeners) listener(error);
+  });
+  return {
+    write: (data) => {
+      if (!ended) socket.write(data);
+    },
+    onData: (listener) => {
+      reads = true;
+      socket.on('data', listener);
+    },
+    onClose: (listener) => {
+      if (ended) {
+        queueMicrotask(() => listener(error));
+        return;
+      }
+      closeListeners.push(listener);
+      // A socket that nobody reads does not notice its end. Who wants data has asked for it by then.
+      setImmediate(() => {
+        if (!reads && !ended) socket.resume();
+      });
+    },
+    close: () => socket.destroy(),
+  };
+}

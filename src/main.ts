@@ -1,0 +1,87 @@
+/**
+ * The program: joins the core with drivers, stores and hands, and gives it the real terminal, process and host. Nothing is decided here.
+ *
+ * Everything of ours is imported only once the compile cache is on: without types stripped and code compiled beforehand, starting takes three times as long.
+ */
+import { readFileSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
+import { homedir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { createInterface, type Interface } from 'node:readline/promises';
+import type { Terminal } from './cli/terminal.ts';
+import type { Wiring } from './cli/wiring.ts';
+
+function processTerminal(): Terminal {
+  let asking: Interface | undefined;
+  const interactive = process.stdin.isTTY === true && process.stdout.isTTY === true;
+  return {
+    out: (text) => process.stdout.write(`${text}\n`),
+    err: (text) => process.stderr.write(`${text}\n`),
+    interactive,
+    color: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
+    columns: process.stdout.columns ?? 100,
+    rows: process.stdout.rows ?? 40,
+    redraw: (text) => process.stdout.write(`\u001b[H\u001b[2J${text}\n`),
+    ask: async (question) => {
+      asking = createInterface({ input: process.stdin, output: process.stdout });
+      const closed = new Promise<undefined>((resolve) => asking?.once('close', () => resolve(undefined)));
+      try {
+        return await Promise.race([asking.question(question), closed]);
+      } finally {
+        asking.close();
+      }
+    },
+  };
+}
+
+/** Ctrl-C ends the work in an orderly way; a second one ends the process at once. */
+function endOnSignals(): AbortSignal {
+  const ending = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => {
+      if (ending.signal.aborted) process.exit(1);
+      ending.abort(new Error(`ended by ${name}`));
+    });
+  }
+  return ending.signal;
+}
+
+function versionOfPackage(): string {
+  const text = readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8');
+  return String((JSON.parse(text) as { version: unknown }).version);
+}
+
+export async function processWiring(overrides: Partial<Wiring> = {}): Promise<Wiring> {
+  const [{ openHands }, { nodeHost }, { driverCatalog }, { openSqliteStore }] = await Promise.all([
+    import('./hands/open-hands.ts'),
+    import('./host/node/node-host.ts'),
+    import('./registry.generated.ts'),
+    import('./stores/sqlite/sqlite-store.ts'),
+  ]);
+  return {
+    version: versionOfPackage(),
+    catalog: driverCatalog,
+    terminal: processTerminal(),
+    pid: process.pid,
+    person: userInfo().username,
+    environment: process.env,
+    signal: endOnSignals(),
+    openHost: ({ logLevel, logTo }) => nodeHost({ logLevel, logTo } as Parameters<typeof nodeHost>[0]),
+    openStore: ({ directory, host, platform }) => openSqliteStore({ path: join(directory, 'state.sqlite'), host, platform }),
+    openHands: (host) => (spec) => openHands(spec, { host }),
+    ...overrides,
+  };
+}
+
+/**
+ * In the user's own cache, never in a directory that others may write to: what lies there is run. Where it can't be written, the program starts without it, only slower.
+ */
+function cacheDirectory(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'holdfast');
+}
+
+if (import.meta.main) {
+  enableCompileCache(cacheDirectory());
+  const { runCommandLine } = await import('./cli/program.ts');
+  process.exitCode = await runCommandLine(process.argv.slice(2), await processWiring());
+}

@@ -1,0 +1,78 @@
+/**
+ * A plan is data: an acyclic graph of steps, journalled whole before the first of them, printed, drawn, executed and simulated. Nothing else decides during
+ * an execution.
+ */
+import type { JsonObject } from '../base/json.ts';
+import type { SiteVerb } from '../contracts/verbs.ts';
+
+export type PlanKind = 'failover' | 'switchover' | 'failback' | 'reprotect' | 'rollback';
+
+/**
+ * Verbs of the control plane itself; they have no site.
+ *   confirm-verdict  {region, verdict}      the majority still says so
+ *   check-target     {region, budgetMs}     the target is ready and the estimated loss within the budget (or accepted)
+ *   approve          {count, reason}        so many people have approved
+ *   advance-epoch    {epoch, from, to}      the epoch is ours: no older execution can go on
+ *   set-active       {epoch, region}        the region is the active one, from now on
+ *   measure-loss     {component, region, from} the canary rows that survived are counted
+ *   verify           {region}               the region's components are up in their new roles, a canary goes through
+ */
+export const platformVerbs = [
+  'confirm-verdict',
+  'check-target',
+  'approve',
+  'advance-epoch',
+  'set-active',
+  'measure-loss',
+  'verify',
+] as const;
+export type PlatformVerb = (typeof platformVerbs)[number];
+
+export type OnFailure = 'stop' | 'continue' | 'roll-back';
+
+export interface Step {
+  /** Unique in the plan and telling: `promote orders-db us-west-2`. */
+  readonly id: string;
+  readonly verb: SiteVerb | PlatformVerb;
+  /** Undefined for platform verbs. */
+  readonly component?: string;
+  readonly region?: string;
+  /**
+   * The wanted state. A value of the form `{ "$from": "<step id>", "field": "position" }` is replaced by that field of the earlier step's output when the step
+   * starts; the resolved want is journalled with the intent.
+   */
+  readonly want: JsonObject;
+  /** Steps that must be done (or skipped, or failed with `continue`) before this one starts. */
+  readonly after: readonly string[];
+  /** One sentence for people. */
+  readonly why: string;
+  readonly timeoutMs: number;
+  /** How long it should take, and whether that was measured or is a guess. */
+  readonly expectedMs: number;
+  readonly expectedFrom: 'measured' | 'guess';
+  /** What it may lose, for people; undefined when nothing. */
+  readonly mayLose?: string;
+  readonly onFailure: OnFailure;
+  /** Brings back what was before; run in reverse order when the plan rolls back. */
+  readonly undo?: { readonly verb: SiteVerb | PlatformVerb; readonly want: JsonObject };
+}
+
+export interface Plan {
+  readonly kind: PlanKind;
+  readonly platform: string;
+  /** The region that is active before. */
+  readonly from: string;
+  /** The region that is active after. For reprotect: the active region, with `from` the one that becomes standby again. */
+  readonly to: string;
+  /** The epoch that this plan's execution works under. */
+  readonly epoch: number;
+  readonly steps: readonly Step[];
+  /** How many steps may run at once. */
+  readonly parallel: number;
+  /** The longest path through the graph by expected times. */
+  readonly expectedMs: number;
+  /** What may be lost by the whole plan, for people; undefined when nothing. */
+  readonly mayLose?: string;
+  readonly madeAtMs: number;
+  readonly madeBecause: string;
+}

@@ -1,0 +1,21 @@
+/** Every driver there is, by name. Written by "npm run generate" from the folders of src/drivers; changes made here are lost. */
+import type { AnyDriver, DriverCatalog } from './contracts/driver.ts';
+import { driver as dnsRfc2136Driver } from './drivers/dns-rfc2136/driver.ts';
+import { driver as haproxyDriver } from './drivers/haproxy/driver.ts';
+import { driver as httpServiceDriver } from './drivers/http-service/driver.ts';
+import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
+import { driver as processDriver } from './drivers/process/driver.ts';
+import { driver as redisDriver } from './drivers/redis/driver.ts';
+import { driver as shellDriver } from './drivers/shell/driver.ts';
+
+const drivers: readonly AnyDriver[] = [
+  dnsRfc2136Driver,
+  haproxyDriver,
+  httpServiceDriver,
+  postgresqlDriver,
+  processDriver,
+  redisDriver,
+  shellDriver,
+];
+
+export const driverCatalog: DriverCatalog = new Map(drivers.map((driver) => [driver.name, driver]));

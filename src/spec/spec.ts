@@ -1,0 +1,129 @@
+/**
+ * The spec after validation: what the rest of Holdfast works from. Times are milliseconds, shares run from 0 to 1, secrets are resolved. Immutable.
+ */
+import type { DriverKind } from '../contracts/driver.ts';
+import type { Fault } from './fault.ts';
+import type { BackupSpec, ChannelSpec, DrillSpec, RepositorySpec } from './planned-sections.ts';
+
+export type RegionRole = 'active' | 'standby' | 'witness';
+
+export interface RegionSpec {
+  readonly name: string;
+  /** The role at the beginning; the state says which region is active now. */
+  readonly role: RegionRole;
+}
+
+/** Where commands for a site run. `as` names the user to become there, when the login is root. */
+export type HandsSpec =
+  | { readonly kind: 'local'; readonly as?: string }
+  | {
+      readonly kind: 'ssh';
+      readonly host: string;
+      readonly port: number;
+      readonly user: string;
+      readonly identityFile?: string;
+      readonly knownHostsFile?: string;
+      readonly as?: string;
+    };
+
+export interface SiteSpec {
+  readonly region: string;
+  /** As the driver's `siteOptions` schema gives them. */
+  readonly options: unknown;
+  readonly hands?: HandsSpec;
+}
+
+export interface ComponentSpec {
+  readonly name: string;
+  readonly driver: string;
+  readonly kind: DriverKind;
+  /** Its loss is the region's loss. */
+  readonly vital: boolean;
+  /** Components that must work before this one can. */
+  readonly needs: readonly string[];
+  readonly replication: 'synchronous' | 'asynchronous';
+  /** Overrides of the platform's objectives. */
+  readonly rpoMs?: number;
+  readonly canaryEveryMs: number;
+  /** As the driver's `componentOptions` schema gives them. */
+  readonly options: unknown;
+  readonly sites: ReadonlyMap<string, SiteSpec>;
+  /** Read and kept; not acted on yet. */
+  readonly backup?: readonly BackupSpec[];
+}
+
+export interface WatchPolicy {
+  /** Time between two probes of a site. Each is moved by up to a tenth of it. */
+  readonly everyMs: number;
+  readonly timeoutMs: number;
+  /** Silence (and any other evidence that is not immediate) counts after so many probes in a row. */
+  readonly failures: number;
+}
+
+export interface FailoverPolicy {
+  readonly automatic: boolean;
+  /** How long a vital component may be gone before its region counts as lost. */
+  readonly graceMs: number;
+  /** Whether the loss of any vital component is the region's loss, or only of all of them. */
+  readonly lostWhen: 'any' | 'all';
+  readonly readyShare: number;
+  /** An automatic failover may lose no more than this, by the newest estimate. */
+  readonly lossBudgetMs: number;
+  readonly coolDownMs: number;
+  readonly commitWindowMs: number;
+  /** How many people must approve what may lose data beyond the budget. */
+  readonly approvals: number;
+  /** On the hosts of a region that comes back. */
+  readonly salvageDirectory: string;
+}
+
+export interface FailbackPolicy {
+  /** Shares of traffic, ascending, the last one 1. */
+  readonly canaryShares: readonly number[];
+  readonly bakeMs: number;
+  /** What makes a stage step back by itself. */
+  readonly abortWhen?: { readonly errorRateAbove?: number; readonly p95AboveMs?: number };
+}
+
+export interface Objectives {
+  readonly rtoMs?: number;
+  readonly rpoMs?: number;
+  readonly availability?: number;
+}
+
+export interface Spec {
+  readonly name: string;
+  readonly objectives: Objectives;
+  readonly regions: ReadonlyMap<string, RegionSpec>;
+  readonly components: ReadonlyMap<string, ComponentSpec>;
+  readonly watch: WatchPolicy;
+  readonly failover: FailoverPolicy;
+  readonly failback: FailbackPolicy;
+  /** Read and kept; not acted on yet. */
+  readonly repositories?: ReadonlyMap<string, RepositorySpec>;
+  readonly drills?: readonly DrillSpec[];
+  readonly tell?: ReadonlyMap<string, ChannelSpec>;
+  /** What is no fault, but people should know: sections that are read and have no effect yet. */
+  readonly notices: readonly Fault[];
+  /** The files it was read from, in order. */
+  readonly files: readonly string[];
+  /** Hash of the files' text: notices that two controllers work from different specs. */
+  readonly digest: string;
+}
+
+/** Components ordered so that each comes after those that it needs; ties in the order of the spec. The spec has no cycles once validated. */
+export function inDependencyOrder(spec: Spec): readonly ComponentSpec[] {
+  const ordered: ComponentSpec[] = [];
+  const placed = new Set<string>();
+  const place = (component: ComponentSpec): void => {
+    if (placed.has(component.name)) return;
+    placed.add(component.name);
+    for (const need of component.needs) {
+      const needed = spec.components.get(need);
+      if (needed) place(needed);
+    }
+    ordered.push(component);
+  };
+  for (const component of spec.components.values()) place(component);
+  return ordered;
+}

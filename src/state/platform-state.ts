@@ -1,0 +1,95 @@
+/**
+ * Which region is active, and under which epoch. One key, changed only by compare-and-swap.
+ *
+ * Invariant: the epoch only grows, and each epoch belongs to one execution: `advanceEpoch` is the moment from which no older execution can go on.
+ */
+import { fail } from '../base/errors.ts';
+import type { JsonObject } from '../base/json.ts';
+import type { Entry, StateStore } from '../contracts/state-store.ts';
+
+const key = 'platform';
+
+export interface PlatformState extends JsonObject {
+  readonly platform: string;
+  readonly activeRegion: string;
+  readonly epoch: number;
+  /** When the active region last changed; undefined when it never has. */
+  readonly changedAtMs?: number;
+  /** The execution that owns the epoch; undefined for the first one. */
+  readonly epochOwner?: string;
+  /** Where that execution leads to. */
+  readonly headingTo?: string;
+}
+
+export interface PlatformEntry {
+  readonly state: PlatformState;
+  readonly revision: number;
+}
+
+function parse(entry: Entry): PlatformEntry {
+  const state = entry.value as PlatformState;
+  if (typeof state?.activeRegion !== 'string' || typeof state.epoch !== 'number') {
+    throw fail('STATE_DAMAGED', { subject: key, message: 'the record of the active region can not be understood' });
+  }
+  return { state, revision: entry.revision };
+}
+
+/** The record, made from the spec's active region when there is none yet. STATE_OTHER_PLATFORM when it names another platform. */
+export async function ensurePlatformState(store: StateStore, platform: string, activeRegion: string): Promise<PlatformEntry> {
+  const found = await store.get(key);
+  if (!found) {
+    const state: PlatformState = { platform, activeRegion, epoch: 1 };
+    await store.commit([{ kind: 'put', key, value: state, expected: 'absent' }]).catch((thrown) => {
+      // Another process made it in the same moment: its record is as good.
+      if (thrown?.code !== 'STATE_CONFLICT') throw thrown;
+    });
+    return ensurePlatformState(store, platform, activeRegion);
+  }
+  const entry = parse(found);
+  if (entry.state.platform !== platform) {
+    throw fail('STATE_OTHER_PLATFORM', { message: `the state belongs to "${entry.state.platform}", the spec is of "${platform}"` });
+  }
+  return entry;
+}
+
+export async function readPlatformState(store: StateStore): Promise<PlatformEntry | undefined> {
+  const found = await store.get(key);
+  return found ? parse(found) : undefined;
+}
+
+/** Makes `epoch` the execution's own. Nothing happens when it is already; refused when a later one exists or another execution has it. */
+export async function advanceEpoch(store: StateStore, epoch: number, owner: string, headingTo: string): Promise<void> {
+  const entry = await readPlatformState(store);
+  if (!entry) throw fail('STATE_DAMAGED', { subject: key, message: 'there is no record of the active region' });
+  const { state, revision } = entry;
+  if (state.epoch === epoch && state.epochOwner === owner) return;
+  if (state.epoch !== epoch - 1) {
+    throw fail('EXECUTION_NOT_ALLOWED', {
+      message: `the platform is at epoch ${state.epoch}${state.epochOwner ? ` (${state.epochOwner})` : ''}; this plan was made for epoch ${epoch}`,
+      hint: 'Another execution came first. Make a new plan.',
+    });
+  }
+  await store.commit([{ kind: 'put', key, value: { ...state, epoch, epochOwner: owner, headingTo }, expected: revision }]);
+}
+
+/** Makes the region the active one. Nothing happens when it already is under this epoch; refused under any other epoch. */
+export async function setActiveRegion(store: StateStore, epoch: number, region: string, nowMs: number): Promise<void> {
+  const entry = await readPlatformState(store);
+  if (!entry || entry.state.epoch !== epoch) {
+    throw fail('EXECUTION_NOT_ALLOWED', {
+      message: `epoch ${epoch} is over: the platform is at epoch ${entry?.state.epoch ?? 'none'}`,
+      hint: 'A later execution has taken over.',
+    });
+  }
+  if (entry.state.activeRegion === region) return;
+  const { headingTo: _headingTo, ...rest } = entry.state;
+  await store.commit([{ kind: 'put', key, value: { ...rest, activeRegion: region, changedAtMs: nowMs }, expected: entry.revision }]);
+}
+
+export function watchPlatformState(
+  store: StateStore,
+  listener: (state: PlatformState) => void,
+  onError: (error: Error) => void,
+): () => void {
+  return store.watch(key, (event) => event.key === key && event.value !== undefined && listener(event.value as PlatformState), { onError });
+}

@@ -1,0 +1,223 @@
+/**
+ * What goes wrong in one disaster, drawn from its seed: how often each kind comes, and when. Kinds:
+ *   kill-region      every process of a region is killed; some come back by themselves, as the primary that they were
+ *   dark-region      the same, and the hosts are off: nothing answers until they are back
+ *   kill-store, kill-program  one component is killed and comes back, mostly within the grace
+ *   hang             the database of a region stands still for a while (SIGSTOP)
+ *   cut-link         the two databases do not hear each other
+ *   cut-controller   the controller does not reach a region, which lives on
+ *   cut-off          both: the region lives on, alone with its clients
+ *   crash            the controller dies at one of its next calls outside
+ *   stall            the controller stands still; sometimes another one is started meanwhile
+ *   shaky-store      calls to the state fail, or have their effect and fail
+ *   slow-store       the state answers nothing for a while
+ *   slow-probes      a region answers slowly
+ *   clock-jump       the wall clock jumps
+ *   operator         a person looks, and re-protects what can be
+ */
+import type { Chance } from './chance.ts';
+import type { Controllers } from './controllers.ts';
+import { otherRegion, type Region, regions, type SimulatedPlatform } from './simulated-platform.ts';
+
+const kinds = [
+  'kill-region',
+  'dark-region',
+  'kill-store',
+  'kill-program',
+  'hang',
+  'cut-link',
+  'cut-controller',
+  'cut-off',
+  'crash',
+  'stall',
+  'shaky-store',
+  'slow-store',
+  'slow-probes',
+  'clock-jump',
+  'operator',
+] as const;
+type FaultKind = (typeof kinds)[number];
+/** Those that make a failover necessary when they last. */
+const severe = ['kill-region', 'dark-region', 'hang', 'cut-off', 'kill-store'] as const;
+
+export interface FaultParts {
+  readonly platform: SimulatedPlatform;
+  readonly controllers: Controllers;
+  readonly chance: Chance;
+  /** A region may be booted now: nobody works on its files. */
+  readonly mayBoot: (region: Region) => boolean;
+  readonly operatorLooks: () => void;
+}
+
+export class Faults {
+  readonly #parts: FaultParts;
+  readonly endsAtMs: number;
+  /** How likely the controller is to die in an execution. */
+  readonly #crashShare: number;
+  readonly happened: string[] = [];
+  #crashesLeft = 4;
+  #over = false;
+
+  constructor(parts: FaultParts) {
+    this.#parts = parts;
+    const { chance } = parts;
+    const weights = kinds.map((kind) => ({ kind, weight: chance.pick([0, 0.3, 1, 3]) }));
+    const begins = chance.between(2_000, 8_000);
+    // In some, a person re-protects as soon as it can be done, and then the region that took over is struck too.
+    const strikesTwice = chance.happens(0.35);
+    const secondAtMs = begins + chance.between(20_000, 50_000);
+    this.endsAtMs = (strikesTwice ? secondAtMs : begins) + chance.between(10_000, 40_000);
+    this.#crashShare = chance.pick([0, 0, 0.5, 1]);
+    this.#strikeAt(begins + chance.between(0, 5_000), chance.pick(severe), true);
+    if (strikesTwice) {
+      for (let atMs = begins; atMs < this.endsAtMs; atMs += 3_000) this.#strikeAt(atMs, 'operator', false);
+      this.#strikeAt(secondAtMs, chance.pick(severe), true);
+    }
+    const count = chance.whole(1, 7);
+    for (let place = 0; place < count; place += 1) this.#strikeAt(chance.between(begins, this.endsAtMs), draw(weights, chance), false);
+  }
+
+  #strikeAt(atMs: number, kind: FaultKind, isSevere: boolean): void {
+    this.#parts.platform.time.after(atMs, () => {
+      if (!this.#over) this.#strike(kind, isSevere);
+    });
+  }
+
+  /** An execution was begun or taken over: the moments in which a death hurts most. */
+  executionMoves(): void {
+    const { chance, controllers } = this.#parts;
+    if (this.#over || this.#crashesLeft === 0 || !chance.happens(this.#crashShare)) return;
+    this.#crashesLeft -= 1;
+    controllers.current?.process.doom({ inCalls: chance.whole(1, 120), when: chance.pick(['before', 'after']) });
+  }
+
+  /** Everything that goes wrong is over, and what was broken is whole again. */
+  heal(): void {
+    const { platform } = this.#parts;
+    this.#over = true;
+    platform.linkCut = false;
+    platform.network.heal();
+    platform.weather.errorShare = 0;
+    platform.weather.pauseUntilMs = 0;
+    for (const region of regions) {
+      platform.servers[region].hung = false;
+      this.#boot(region);
+    }
+    platform.postgresql.flow();
+  }
+
+  #strike(kind: FaultKind, isSevere: boolean): void {
+    const { chance, platform } = this.#parts;
+    const active = platform.servers.west.inRecovery ? 'east' : 'west';
+    const region = isSevere || chance.happens(0.7) ? active : otherRegion(active);
+    const { graceMs } = platform.draw;
+    const longMs = chance.pick([graceMs * chance.between(0.1, 0.9), graceMs + chance.between(0, 15_000), 1_000_000]);
+    if (kind !== 'operator') this.happened.push(`${Math.round(platform.time.nowMs)} ${kind} ${region} ${Math.round(longMs)}`);
+    this.#bring(kind, region, isSevere ? graceMs + chance.between(2_000, 20_000) : longMs);
+  }
+
+  #bring(kind: FaultKind, region: Region, durationMs: number): void {
+    const { platform, controllers, chance, operatorLooks } = this.#parts;
+    const { network, servers, weather, time, postgresql } = platform;
+    const server = servers[region];
+    const kill = () => {
+      server.kill();
+      platform.killProgram(region);
+      postgresql.flow();
+    };
+    const cut = (what: (isCut: boolean) => void) => {
+      what(true);
+      postgresql.flow();
+      this.#later(durationMs, () => {
+        what(false);
+        postgresql.flow();
+      });
+    };
+    const link = (isCut: boolean) => {
+      platform.linkCut = isCut;
+    };
+    const way = (isCut: boolean) => void (isCut ? network.cut.add(region) : network.cut.delete(region));
+    const briefMs = chance.happens(0.8) ? platform.draw.graceMs * chance.between(0.05, 0.9) : durationMs;
+    const bringers: Readonly<Record<FaultKind, () => void>> = {
+      'kill-region': () => {
+        kill();
+        this.#later(durationMs, () => this.#boot(region));
+      },
+      'dark-region': () => {
+        kill();
+        network.dark.add(region);
+        this.#later(durationMs, () => {
+          network.dark.delete(region);
+          this.#boot(region);
+        });
+      },
+      'kill-store': () => {
+        server.kill();
+        postgresql.flow();
+        this.#later(briefMs, () => this.#boot(region));
+      },
+      'kill-program': () => {
+        platform.killProgram(region);
+        this.#later(briefMs, () => this.#boot(region));
+      },
+      hang: () => {
+        if (!server.running) return;
+        server.hung = true;
+        postgresql.flow();
+        this.#later(durationMs, () => {
+          server.hung = false;
+          postgresql.flow();
+        });
+      },
+      'cut-link': () => cut(link),
+      'cut-controller': () => cut(way),
+      'cut-off': () =>
+        cut((isCut) => {
+          link(isCut);
+          way(isCut);
+        }),
+      crash: () => controllers.current?.process.doom({ inCalls: chance.whole(1, 60), when: chance.pick(['before', 'after']) }),
+      stall: () => {
+        controllers.current?.process.stall(chance.between(500, 12_000));
+        if (chance.happens(0.4)) time.after(chance.between(100, 3_000), () => !this.#over && controllers.start());
+      },
+      'shaky-store': () => {
+        weather.errorShare = chance.pick([0.05, 0.2, 0.6]);
+        this.#later(chance.between(1_000, 10_000), () => {
+          weather.errorShare = 0;
+        });
+      },
+      'slow-store': () => {
+        weather.pauseUntilMs = time.nowMs + chance.between(500, 8_000);
+      },
+      'slow-probes': () => network.slowDown(region, chance.between(1_000, 15_000), chance.pick([300, 1_500, 4_000])),
+      'clock-jump': () => platform.jumpClock(chance.pick([1, -1]) * chance.pick([1_500, 5_000, 60_000, 7_200_000])),
+      operator: operatorLooks,
+    };
+    bringers[kind]();
+  }
+
+  #later(durationMs: number, mend: () => void): void {
+    this.#parts.platform.time.after(durationMs, () => {
+      if (!this.#over) mend();
+    });
+  }
+
+  #boot(region: Region): void {
+    const { platform, mayBoot } = this.#parts;
+    if (platform.network.dark.has(region) || !mayBoot(region)) return;
+    platform.servers[region].start();
+    platform.postgresql.flow();
+    if (!platform.programRuns(region)) void platform.startProgram(region);
+  }
+}
+
+function draw(weights: readonly { readonly kind: FaultKind; readonly weight: number }[], chance: Chance): FaultKind {
+  const total = weights.reduce((sum, { weight }) => sum + weight, 0);
+  let rest = chance.between(0, total);
+  for (const { kind, weight } of weights) {
+    rest -= weight;
+    if (rest < 0) return kind;
+  }
+  return chance.pick(kinds);
+}

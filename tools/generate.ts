@@ -1,0 +1,57 @@
+/**
+ * `npm run generate` writes what follows from the code: the registry of drivers, the references and the JSON Schema of the spec. With `--check` it writes nothing
+ * and fails where anything is out of date.
+ */
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { errorCatalogue } from '../src/base/error-catalogue.ts';
+import type { AnyDriver } from '../src/contracts/driver.ts';
+import { specJsonSchema } from '../src/spec/json-schema.ts';
+import { loadDrivers } from './generate/load-drivers.ts';
+import { findStale, type Output, writeStale } from './generate/outputs.ts';
+import { writeDriverReference } from './generate/write-driver-reference.ts';
+import { writeErrorReference } from './generate/write-error-reference.ts';
+import { writeRegistry } from './generate/write-registry.ts';
+
+const ownRoot = resolve(import.meta.dirname, '..');
+
+interface Generated {
+  readonly outputs: readonly Output[];
+  readonly problems: readonly string[];
+}
+
+export async function generate(root: string): Promise<Generated> {
+  const driversFolder = join(root, 'src', 'drivers');
+  const { drivers, problems: driverProblems } = await loadDrivers(driversFolder);
+  const problems = [...driverProblems];
+  const outputs: Output[] = [];
+  const add = (path: string, write: () => string): void => {
+    try {
+      outputs.push({ path, text: write() });
+    } catch (error) {
+      problems.push(`${path} can not be written: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  add('src/registry.generated.ts', () => writeRegistry(drivers));
+  add('docs/errors.md', () => writeErrorReference(errorCatalogue));
+  add('docs/reference/drivers.md', () => writeDriverReference(drivers, (name) => existsSync(join(driversFolder, name, 'README.md'))));
+  add('docs/reference/spec.schema.json', () => writeSpecSchema(drivers));
+  return { outputs, problems };
+}
+
+function writeSpecSchema(drivers: readonly AnyDriver[]): string {
+  return `${JSON.stringify(specJsonSchema(new Map(drivers.map((driver) => [driver.name, driver]))), null, 2)}\n`;
+}
+
+async function main(): Promise<void> {
+  const check = process.argv.includes('--check');
+  const { outputs, problems } = await generate(ownRoot);
+  for (const problem of problems) process.stdout.write(`problem: ${problem}\n`);
+  const stale = check ? findStale(ownRoot, outputs) : writeStale(ownRoot, outputs);
+  for (const path of stale) process.stdout.write(check ? `out of date: ${path}\n` : `written: ${path}\n`);
+  if (stale.length === 0) process.stdout.write(`${outputs.length} generated files are up to date\n`);
+  else if (check) process.stdout.write('Run "npm run generate" and commit what it writes.\n');
+  process.exitCode = problems.length > 0 || (check && stale.length > 0) ? 1 : 0;
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,66 @@
+/**
+ * Four projects:
+ *   unit         beside the code, the tools' own tests, and whatever else lies under test/: nothing but Node is needed
+ *   conformance  one suite per kind of driver, run on the driver's fake and on the real system
+ *   real         real servers: test/systems, test/end-to-end, and the commands that the documents show
+ *   simulation   the simulator with a few fixed seeds; "npm run simulate" runs as many as you like
+ *
+ * HOLDFAST_TESTS=fakes leaves out what conformance does on real systems: suites that need one (test/systems/requirement.ts), and names marked as real.
+ */
+import { defineConfig } from 'vitest/config';
+import { ClosingReporter } from './tools/testing/closing-reporter.ts';
+import { notMarkedReal } from './tools/testing/test-evidence.ts';
+
+const fakesOnly = process.env.HOLDFAST_TESTS === 'fakes';
+
+/** Folders of test/ that are projects of their own. */
+const needMore = ['conformance', 'systems', 'end-to-end', 'docs', 'simulation'].map((folder) => `test/${folder}/**`);
+
+export default defineConfig({
+  test: {
+    // One process per file: a server, a timer or a variable that a test leaves behind can't reach the next file.
+    pool: 'forks',
+    maxWorkers: 2,
+    reporters: [new ClosingReporter()],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'tools/**/*.test.ts', 'test/**/*.test.ts'],
+          exclude: needMore,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'conformance',
+          include: ['test/conformance/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          // Real servers on a machine that others use too: one more try, which the closing lines name.
+          retry: fakesOnly ? 0 : 1,
+          ...(fakesOnly ? { testNamePattern: notMarkedReal } : {}),
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'real',
+          include: ['test/systems/**/*.test.ts', 'test/end-to-end/**/*.test.ts', 'test/docs/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          // Each of these files has two regions of servers of its own: one at a time, after everything else.
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 20_000 },
+      },
+    ],
+  },
+});
