@@ -68,6 +68,8 @@ const gate = 'read -r go <&3 || exit 1; exec 3<&-; exec "$@"';
 const pollMs = 10;
 const goneTimeoutMs = 15_000;
 const logTailCharacters = 20_000;
+/** An error shows the last words of each file: what came before belongs to an earlier life of the server. */
+const errorTailCharacters = 3_000;
 
 export async function startServer(definition: ServerDefinition): Promise<Running> {
   let leader = await launch(definition);
@@ -142,7 +144,7 @@ async function waitUntilReady(definition: ServerDefinition, leader: ProcessIdent
   const deadline = performance.now() + timeoutMs;
   let last = 'it does not answer';
   while (performance.now() < deadline) {
-    if (!isAlive(leader)) throw new Error(`${definition.name} ended while starting:\n${readLogs(definition)}`);
+    if (!isAlive(leader)) throw new Error(`${definition.name} ended while starting:\n${readLogs(definition, errorTailCharacters)}`);
     try {
       if (await definition.isReady(leader.pid)) return;
     } catch (error) {
@@ -150,7 +152,7 @@ async function waitUntilReady(definition: ServerDefinition, leader: ProcessIdent
     }
     await delay(pollMs);
   }
-  throw new Error(`${definition.name} was not ready after ${timeoutMs} ms (${last}):\n${readLogs(definition)}`);
+  throw new Error(`${definition.name} was not ready after ${timeoutMs} ms (${last}):\n${readLogs(definition, errorTailCharacters)}`);
 }
 
 async function end(
@@ -190,12 +192,12 @@ async function waitUntilGone(identities: readonly ProcessIdentity[], timeoutMs: 
   return true;
 }
 
-function readLogs(definition: ServerDefinition): string {
+function readLogs(definition: ServerDefinition, charactersOfEach = logTailCharacters): string {
   const files = [join(definition.dir, 'output.log'), ...(definition.logFiles ?? [])];
   return files
     .map((file) => {
       try {
-        return readFileSync(file, 'utf8');
+        return readFileSync(file, 'utf8').slice(-charactersOfEach);
       } catch {
         return ''; // not written yet, or removed with the directory
       }
