@@ -38,6 +38,8 @@ const catalogue = {
     hint: 'Look at whether the system answers at all; raise the time-out if it is only slow.',
   },
 
+  FILE_EXISTS: { kind: 'refused', title: 'there is a file of that name already', hint: 'Take another name, or move the file away.' },
+
   // The spec
   SPEC_INVALID: { kind: 'invalid', title: 'the spec has faults', hint: 'Mend each line named and run holdfast validate again.' },
   SPEC_UNREADABLE: {
@@ -156,6 +158,121 @@ const catalogue = {
     kind: 'unknown-outcome',
     title: 'sent, but no answer came back',
     hint: 'Holdfast inspects before it does anything more.',
+  },
+
+  // Where backups are kept
+  STORE_UNREACHABLE: {
+    kind: 'transient',
+    title: 'the store of the backups does not answer',
+    hint: 'Look at its address and at the network; holdfast check tries it.',
+  },
+  STORE_OUTCOME_UNKNOWN: {
+    kind: 'unknown-outcome',
+    title: 'the store was sent an object and did not answer',
+    hint: 'It is looked at before anything is sent again.',
+  },
+  STORE_NOT_ALLOWED: {
+    kind: 'refused',
+    title: 'the store refuses us',
+    hint: 'Look at the credentials, and at what they are allowed to do.',
+  },
+  STORE_FULL: { kind: 'refused', title: 'the store of the backups is full', hint: 'Free space, or prune: holdfast backups prune.' },
+  STORE_MISSING_PLACE: {
+    kind: 'invalid',
+    title: 'the directory or bucket of the repository is not there',
+    hint: 'Look at the name; a bucket is made beforehand, a directory by holdfast repository create.',
+  },
+  STORE_NO_OBJECT: {
+    kind: 'refused',
+    title: 'an object is missing from the store',
+    hint: 'The backup that needs it can not be restored: holdfast verify says which others can.',
+  },
+  STORE_LOCKED: { kind: 'refused', title: 'the store keeps the object locked', hint: 'It can be removed once its lock has ended.' },
+  STORE_NO_LOCK: {
+    kind: 'invalid',
+    title: 'the store can not lock objects',
+    hint: 'Take "lock" out of the repository, or keep it in a bucket with Object Lock switched on.',
+  },
+  STORE_UNSOUND: {
+    kind: 'refused',
+    title: 'the store does not keep what a repository needs',
+    hint: 'Keep backups in a store that refuses to write an object twice.',
+  },
+  REPOSITORY_MISSING: { kind: 'invalid', title: 'there is no repository yet', hint: 'Make it with holdfast repository create NAME.' },
+  REPOSITORY_EXISTS: { kind: 'refused', title: 'there is a repository already', hint: 'Name another directory, bucket or prefix.' },
+  REPOSITORY_OTHER_PLATFORM: {
+    kind: 'refused',
+    title: 'the repository belongs to another platform',
+    hint: 'Give each platform a directory or prefix of its own.',
+  },
+  REPOSITORY_NEWER_FORMAT: {
+    kind: 'refused',
+    title: 'the repository was written by a newer Holdfast',
+    hint: 'Run that version, or a newer one.',
+  },
+  REPOSITORY_DAMAGED: {
+    kind: 'refused',
+    title: 'a record of the repository is damaged',
+    hint: 'The message names the object; the others are not touched by it.',
+  },
+  KEY_WRONG: {
+    kind: 'refused',
+    title: 'the key or passphrase does not open the repository',
+    hint: 'Give the one that belongs to this repository; holdfast repository show lists its key slots.',
+  },
+  KEY_MISSING: {
+    kind: 'invalid',
+    title: 'the repository is encrypted, and no key was given',
+    hint: 'Name it under "encryption" in the spec. A key that is lost is never made anew: use the recovery key.',
+  },
+  KEY_NOT_PROVEN: {
+    kind: 'refused',
+    title: 'the recovery key was not shown to work',
+    hint: 'Write the recovery key down where it outlives this machine, then type it in when asked.',
+  },
+
+  // Backups
+  BACKUP_DAMAGED: { kind: 'refused', title: 'a backup is damaged', hint: 'Restore another one; holdfast backups lists what is proven.' },
+  BACKUP_INCOMPLETE: {
+    kind: 'refused',
+    title: 'a backup did not become complete',
+    hint: 'Nothing of it counts; the message says what was missing.',
+  },
+  BACKUP_TOOL_FAILED: {
+    kind: 'refused',
+    title: 'a tool that takes, restores or checks a backup failed',
+    hint: 'The message has the end of what it said.',
+  },
+  ARCHIVE_CONFLICT: {
+    kind: 'refused',
+    title: 'the archive holds another file of the same name',
+    hint: 'Two servers archive under one history: find the one that should not, before anything else.',
+  },
+  ARCHIVE_GAP: {
+    kind: 'refused',
+    title: 'the archive has a gap',
+    hint: 'Restore to a point before the gap, or from a backup taken after it.',
+  },
+  RESTORE_TARGET_NOT_EMPTY: { kind: 'refused', title: 'the place to restore into is not empty', hint: 'Name a new or an empty directory.' },
+  RESTORE_TARGET_UNREACHABLE: {
+    kind: 'refused',
+    title: 'no backup leads to that point',
+    hint: 'holdfast backups shows from when to when each component can be restored.',
+  },
+  RECOVERY_FELL_SHORT: {
+    kind: 'refused',
+    title: 'the recovery ended before the point that was asked for',
+    hint: 'The message says how far it came.',
+  },
+  PROOF_FAILED: {
+    kind: 'refused',
+    title: 'a backup did not pass its proof',
+    hint: 'It counts as no recovery point; holdfast backups show NAME has each check.',
+  },
+  PRUNE_REFUSED: {
+    kind: 'refused',
+    title: 'nothing was pruned, because it would not be safe',
+    hint: 'The message says why, and what would make it safe.',
   },
 
   // Hands

@@ -4,6 +4,7 @@
 import type { z } from 'zod';
 import type { Secret } from '../base/secret.ts';
 import type { Host } from '../host/host.ts';
+import type { DriverBackups } from './backup.ts';
 import type { Hands } from './hands.ts';
 import type { Evidence, Reading } from './observation.ts';
 import type { SiteVerb, Verb } from './verbs.ts';
@@ -98,6 +99,8 @@ export interface Driver<C = never, S = never> {
     readonly replication: 'synchronous' | 'asynchronous';
   }): readonly { readonly path: readonly (string | number)[]; readonly message: string; readonly hint: string }[];
   open(context: SiteContext<C, S>): Site;
+  /** Where the system's data can be backed up, archived, restored and proven. */
+  readonly backups?: DriverBackups<C, S>;
 }
 
 /** A driver whose options types are forgotten: what the registry holds. */

@@ -46,6 +46,46 @@ export interface Files {
   remove(path: string): Promise<void>;
 }
 
+export interface FileFacts {
+  /** Relative to what was walked; for `stat` the path itself. */
+  readonly path: string;
+  readonly kind: 'file' | 'directory' | 'link' | 'other';
+  readonly sizeBytes: number;
+  readonly modifiedMs: number;
+  /** Permission bits. */
+  readonly mode: number;
+  /** Tells two files of one path apart: a file that was renamed over another has another one. */
+  readonly identity: string;
+}
+
+export interface FileWriter {
+  /** Resolves when the bytes were handed to the system. */
+  write(bytes: Uint8Array): Promise<void>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Files too large to be held whole, and what a store of objects needs of a file system. */
+export interface FileStreams {
+  /** Undefined where there is nothing. A link is not followed. */
+  stat(path: string): Promise<FileFacts | undefined>;
+  /** The bytes as they are read: at most `chunkBytes` (default 1 MiB) at a time, no further than the consumer has come. `to` is exclusive. */
+  read(path: string, options?: { from?: number; to?: number; chunkBytes?: number; signal?: AbortSignal }): AsyncIterable<Uint8Array>;
+  /** A new file (an existing one is an error, code FILE_EXISTS) or, with `append`, the end of an existing one. */
+  openWriter(path: string, options?: { mode?: number; append?: boolean }): Promise<FileWriter>;
+  /** Puts a whole new file in its place at once, never over another one: `exists` where there is one already. Not durable before `syncFileSystem`. */
+  createOnce(path: string, content: Uint8Array): Promise<'created' | 'exists'>;
+  /** Everything written to the file system of this path before is durable. */
+  syncFileSystem(path: string): Promise<void>;
+  /** Everything below a directory, parents before their content, each directory in ascending order of names. Never holds more than one directory's names. */
+  walk(directory: string): AsyncIterable<FileFacts>;
+  rename(from: string, to: string): Promise<void>;
+  link(target: string, path: string): Promise<void>;
+  readLink(path: string): Promise<string>;
+  setMode(path: string, mode: number): Promise<void>;
+  freeBytes(path: string): Promise<number>;
+}
+
 export interface TcpConnection {
   write(data: Uint8Array | string): void;
   /** Everything received from now on; called with each piece. */
@@ -113,9 +153,27 @@ export interface ProcessResult {
   readonly stderr: string;
 }
 
+export interface RunningProcess {
+  readonly pid: number;
+  /** As the program writes it; not read further than the consumer has come. */
+  readonly stdout: AsyncIterable<Uint8Array>;
+  /** Resolves when there is room for more. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** No more input. */
+  endInput(): void;
+  /** Once it has ended, and its output was read or given up. The end of its stderr (64 KiB). */
+  readonly ended: Promise<{ readonly exitCode: number; readonly stderr: string }>;
+  /** The signal goes to the whole group. */
+  signal(name: 'SIGTERM' | 'SIGINT' | 'SIGKILL' | 'SIGQUIT'): void;
+}
+
 export interface Processes {
   /** Runs to the end. A non-zero exit is a result; a program that is not there is HANDS_NO_PROGRAM, a time-out TIMED_OUT. */
   run(request: ProcessRequest): Promise<ProcessResult>;
+  /** Starts a program whose streams are used while it runs. It is killed when the signal is aborted or the time is over. Lives no longer than this process needs it: a server for good is not started so. */
+  start?(
+    request: Omit<ProcessRequest, 'stdin' | 'maxOutputBytes' | 'leaveChildren'> & { readonly withInput?: boolean },
+  ): Promise<RunningProcess>;
   /** Which process this is, in words that another process of the same boot can ask `isGone` about. Absent where the system does not tell. */
   readonly self?: string;
   /** True only where it is certain that the process of that name has ended; false while it lives, and wherever that can't be told. */
@@ -142,6 +200,7 @@ export interface Host {
   readonly clock: Clock;
   readonly random: Random;
   readonly files: Files;
+  readonly fileStreams: FileStreams;
   readonly net: Net;
   readonly processes: Processes;
   readonly log: Log;

@@ -5,7 +5,7 @@
 import { fail } from '../../src/base/errors.ts';
 import type { JsonObject } from '../../src/base/json.ts';
 import { Secret } from '../../src/base/secret.ts';
-import type { Clock, Files, Host, Log, Net, Processes, Random, SecretSource } from '../../src/host/host.ts';
+import type { Clock, FileStreams, Files, Host, Log, Net, Processes, Random, SecretSource } from '../../src/host/host.ts';
 
 export interface FakeHostParts {
   /** Environment variables that hold secrets. */
@@ -163,6 +163,24 @@ const absent = (what: string) => async (): Promise<never> => {
   throw fail('BUG_BROKEN_BELIEF', { message: `the fake host has no ${what}: a test that needs it must bring its own` });
 };
 
+/** Large files are the real machine's: a test that reads or writes them brings the real ones. */
+export function absentFileStreams(): FileStreams {
+  const none = absent('file streams');
+  return {
+    stat: none,
+    read: () => ({ [Symbol.asyncIterator]: () => ({ next: none }) }),
+    openWriter: none,
+    createOnce: none,
+    syncFileSystem: none,
+    walk: () => ({ [Symbol.asyncIterator]: () => ({ next: none }) }),
+    rename: none,
+    link: none,
+    readLink: none,
+    setMode: none,
+    freeBytes: none,
+  };
+}
+
 export function fakeHost(parts: FakeHostParts = {}): FakeHost {
   const files = memoryFiles(parts.files ?? {});
   const logLines: LogLine[] = [];
@@ -177,6 +195,7 @@ export function fakeHost(parts: FakeHostParts = {}): FakeHost {
     clock: fakeClock(parts.nowMs ?? Date.UTC(2026, 0, 1)),
     random: seededRandom(parts.seed ?? 1),
     files,
+    fileStreams: absentFileStreams(),
     net,
     processes,
     log: memoryLog(logLines),

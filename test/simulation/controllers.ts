@@ -4,6 +4,7 @@ import { Server } from '../../src/control/serve.ts';
 import type { Host, Log } from '../../src/host/host.ts';
 import { loadSpec } from '../../src/spec/load-spec.ts';
 import type { Spec } from '../../src/spec/spec.ts';
+import { absentFileStreams } from '../fakes/host.ts';
 import { Chance } from './chance.ts';
 import type { Invariants } from './invariants.ts';
 import { handsOverNetwork, netOf, postgresqlSurroundings } from './process-surroundings.ts';
@@ -100,6 +101,7 @@ export class Controllers {
       clock: process.clock,
       random: chance.random,
       files,
+      fileStreams: absentFileStreams(),
       secrets,
       net: netOf({ connectTcp: dns.net.connectTcp, udpExchange: dns.net.udpExchange, connectUnix: absent, http: absent }, process),
       processes: { run: absent },

@@ -7,8 +7,8 @@
 import { randomBytes } from 'node:crypto';
 import { access, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fail, type HoldfastError } from '../../base/errors.ts';
 import type { Files } from '../host.ts';
+import { mapped } from './file-errors.ts';
 
 export function nodeFiles(): Files {
   return {
@@ -64,24 +64,4 @@ async function exists(path: string): Promise<boolean> {
     if (code === 'ENOENT' || code === 'ENOTDIR') return false;
     throw error;
   }
-}
-
-async function mapped<T>(path: string, doing: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw fileError(error as NodeJS.ErrnoException, path, doing);
-  }
-}
-
-function fileError(error: NodeJS.ErrnoException, path: string, doing: string): HoldfastError {
-  const parts = {
-    message: `can not ${doing} ${path}: ${error.message}`,
-    subject: path,
-    details: { cause: error.code ?? 'other' },
-    cause: error,
-  };
-  if (error.code === 'ENOENT') return fail('NOT_FOUND', { ...parts, hint: 'Look at whether the path is right.' });
-  if (error.code === 'ENOSPC' || error.code === 'EDQUOT') return fail('STATE_FULL', { ...parts, hint: 'Free space on that disk.' });
-  return fail('SYSTEM_REFUSED', { ...parts, hint: 'Look at the owner and the permissions of the path.' });
 }

@@ -1,6 +1,7 @@
 /** The real Host: this machine, this process. */
 import type { Host } from '../host.ts';
 import { nodeClock } from './clock.ts';
+import { nodeFileStreams } from './file-streams.ts';
 import { nodeFiles } from './files.ts';
 import { type LogLevel, nodeLog } from './log.ts';
 import { nodeNet } from './net.ts';
@@ -19,6 +20,7 @@ export function nodeHost(options: NodeHostOptions = {}): Host {
     clock: nodeClock(),
     random: nodeRandom(),
     files: nodeFiles(),
+    fileStreams: nodeFileStreams(),
     net: nodeNet(),
     processes: nodeProcesses(),
     log: nodeLog({

@@ -7,22 +7,23 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { fail, type HoldfastError } from '../../base/errors.ts';
-import { Secret } from '../../base/secret.ts';
+import type { HoldfastError } from '../../base/errors.ts';
 import type { Processes, ProcessRequest, ProcessResult } from '../host.ts';
 import { isProcessGone, ownIdentity } from './process-identity.ts';
+import { interrupted, killGroup, safeEnvironment, spawnError, timedOut } from './program.ts';
+import { startProcess } from './running-process.ts';
 
 const outputMaxBytesDefault = 1_048_576;
 /** After a kill, how long the end is waited for: a process in uninterruptible sleep (a dead disk) does not end. */
 const killedWaitMs = 2_000;
 /** How long output is read on after the end of a program whose children hold the pipe. */
 const heldPipeWaitMs = 20;
-const safePath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export function nodeProcesses(): Processes {
   const self = ownIdentity();
   return {
     run: (request) => new Promise((resolve, reject) => start(request, resolve, reject)),
+    start: startProcess,
     ...(self === undefined ? {} : { self, isGone: isProcessGone }),
   };
 }
@@ -90,14 +91,6 @@ function start(request: ProcessRequest, resolve: (result: ProcessResult) => void
   });
 }
 
-/** The environment of every program: little, the same everywhere, and without the secrets of this process. */
-function safeEnvironment(added: ProcessRequest['env']): Record<string, string> {
-  // A pipe of Node's is a socket, and bash takes a socket for a remote login and runs ~/.bashrc, unless it is told that it is not the outermost shell.
-  const env: Record<string, string> = { PATH: safePath, HOME: process.env.HOME ?? '/', LANG: 'C.UTF-8', TZ: 'UTC', SHLVL: '1' };
-  for (const [name, value] of Object.entries(added ?? {})) env[name] = value instanceof Secret ? value.reveal() : value;
-  return env;
-}
-
 function collect(stream: NodeJS.ReadableStream | null, maxBytes: number): () => string {
   const pieces: Buffer[] = [];
   let sizeBytes = 0;
@@ -123,39 +116,4 @@ function feed(child: ChildProcess, input: string | Uint8Array | undefined): void
 function keepDraining(child: ChildProcess): void {
   for (const stream of [child.stdout, child.stderr]) (stream as unknown as { unref?: () => void } | null)?.unref?.();
   child.unref();
-}
-
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, 'SIGKILL');
-  } catch {
-    // Nobody of the group is left (ESRCH), or its last one has become another user's (EPERM): nothing more can be done from here.
-  }
-}
-
-function spawnError(request: ProcessRequest, error: NodeJS.ErrnoException): HoldfastError {
-  const parts = {
-    message: `${request.program} can not be started: ${error.message}`,
-    subject: request.program,
-    details: { cause: error.code ?? 'other' },
-    cause: error,
-  };
-  if (error.code === 'ENOENT' && request.cwd !== undefined)
-    return fail('HANDS_NO_PROGRAM', { ...parts, hint: `Look at whether the program and the directory ${request.cwd} exist.` });
-  if (error.code === 'ENOENT' || error.code === 'EACCES' || error.code === 'ENOEXEC' || error.code === 'ENOTDIR')
-    return fail('HANDS_NO_PROGRAM', parts);
-  return fail('COMMAND_FAILED', parts);
-}
-
-function timedOut(request: ProcessRequest): HoldfastError {
-  return fail('TIMED_OUT', {
-    message: `${request.program} did not end within ${request.timeoutMs} ms and was killed`,
-    subject: request.program,
-    details: { cause: 'timeout' },
-  });
-}
-
-function interrupted(request: ProcessRequest): HoldfastError {
-  return fail('INTERRUPTED', { message: `${request.program} was interrupted`, subject: request.program, cause: request.signal?.reason });
 }

@@ -1,0 +1,142 @@
+/**
+ * Large files, and what a store of objects needs of a file system.
+ *
+ * Invariant: `createOnce` shows a file whole or not at all, and never in the place of another: the content goes into a temporary file beside, which gets its name by a hard link,
+ * which the kernel refuses where the name is taken. Dying inside it leaves at most that temporary file (`.NAME.xxxx.tmp`).
+ */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import type { BigIntStats } from 'node:fs';
+import { chmod, type FileHandle, link, lstat, mkdir, open, opendir, readlink, rename, rm, statfs } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import type { FileFacts, FileStreams, FileWriter } from '../host.ts';
+import { mapped } from './file-errors.ts';
+
+const chunkBytesDefault = 1_048_576;
+const run = promisify(execFile);
+
+export function nodeFileStreams(): FileStreams {
+  return {
+    stat: (path) => mapped(path, 'look at', () => factsOf(path, path)),
+    read,
+    openWriter: (path, options) => mapped(path, 'write', () => openWriter(path, options)),
+    createOnce: (path, content) => mapped(path, 'write', () => createOnce(path, content)),
+    syncFileSystem: (path) =>
+      mapped(path, 'make durable', async () => {
+        await run('sync', ['-f', path]);
+      }),
+    walk: (directory) => walk(directory, ''),
+    rename: (from, to) => mapped(from, 'rename', () => rename(from, to)),
+    link: (target, path) => mapped(path, 'link', () => link(target, path)),
+    readLink: (path) => mapped(path, 'read', () => readlink(path)),
+    setMode: (path, mode) => mapped(path, 'change', () => chmod(path, mode)),
+    freeBytes: (path) =>
+      mapped(path, 'look at', async () => {
+        const { bavail, bsize } = await statfs(path);
+        return bavail * bsize;
+      }),
+  };
+}
+
+async function factsOf(path: string, shown: string): Promise<FileFacts | undefined> {
+  let found: BigIntStats;
+  try {
+    found = await lstat(path, { bigint: true });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+  const kind = found.isFile() ? 'file' : found.isDirectory() ? 'directory' : found.isSymbolicLink() ? 'link' : 'other';
+  return {
+    path: shown,
+    kind,
+    sizeBytes: Number(found.size),
+    modifiedMs: Number(found.mtimeMs),
+    mode: Number(found.mode & 0o7777n),
+    identity: `${found.dev}:${found.ino}:${found.ctimeNs}`,
+  };
+}
+
+type ReadOptions = NonNullable<Parameters<FileStreams['read']>[1]>;
+
+async function* read(path: string, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
+  const file = await mapped(path, 'read', () => open(path, 'r'));
+  try {
+    let at = options.from ?? 0;
+    const end = options.to ?? Number.POSITIVE_INFINITY;
+    while (at < end) {
+      options.signal?.throwIfAborted();
+      const wanted = Math.min(options.chunkBytes ?? chunkBytesDefault, end - at);
+      const from = at;
+      const { buffer, bytesRead } = await mapped(path, 'read', () => file.read(Buffer.allocUnsafe(wanted), 0, wanted, from));
+      if (bytesRead === 0) return;
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function openWriter(path: string, options: { mode?: number; append?: boolean } = {}): Promise<FileWriter> {
+  const file: FileHandle = await open(path, options.append === true ? 'a' : 'wx', options.mode ?? 0o666);
+  return {
+    write: (bytes) => mapped(path, 'write', () => writeAll(file, bytes)),
+    sync: () => mapped(path, 'make durable', () => file.sync()),
+    close: () => mapped(path, 'close', () => file.close()),
+  };
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done, bytes.length - done)).bytesWritten;
+}
+
+async function createOnce(path: string, content: Uint8Array): Promise<'created' | 'exists'> {
+  const directory = dirname(path);
+  const temporary = join(directory, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    const file = await openNew(temporary, directory);
+    try {
+      await writeAll(file, content);
+    } finally {
+      await file.close();
+    }
+    try {
+      await link(temporary, path);
+      return 'created';
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return 'exists';
+      throw error;
+    }
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+async function openNew(path: string, directory: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'wx', 0o640);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    await mkdir(directory, { recursive: true });
+    return open(path, 'wx', 0o640);
+  }
+}
+
+async function* walk(root: string, below: string): AsyncIterable<FileFacts> {
+  const directory = below === '' ? root : join(root, below);
+  const names: string[] = [];
+  const handle = await mapped(directory, 'list', () => opendir(directory));
+  for await (const entry of handle) names.push(entry.name);
+  names.sort();
+  for (const name of names) {
+    const path = below === '' ? name : `${below}/${name}`;
+    const facts = await mapped(join(root, path), 'look at', () => factsOf(join(root, path), path));
+    // It was removed since its directory was listed: it is not there.
+    if (!facts) continue;
+    yield facts;
+    if (facts.kind === 'directory') yield* walk(root, path);
+  }
+}
