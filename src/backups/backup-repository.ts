@@ -1,0 +1,67 @@
+/**
+ * A repository of backups as the rest of the core sees it. Every state change is a new object; the manifest is the commit of a backup, written last, after one durability barrier.
+ * What dies on the way leaves no committed backup, and objects that the next sweep removes.
+ */
+import type { ArchiveWriter, BackupFacts, BackupReader, BackupSink } from '../contracts/backup.ts';
+import type { BackendCapabilities } from '../contracts/repository-backend.ts';
+import type { BackupRecord, Catalogue, CatalogueEntry, LeaseRecord, ProofRecord, TombstoneRecord } from './records.ts';
+
+export interface BackupWriting {
+  readonly sink: BackupSink;
+  /** Keys the fingerprint's digests. */
+  readonly fingerprintKey: Uint8Array;
+  /** Bytes taken from the driver and bytes stored so far. */
+  readonly progress: { readonly plainBytes: number; readonly storedBytes: number };
+  /** Waits for every piece, for the barrier, writes the manifest. From here on the backup exists. */
+  commit(facts: BackupFacts): Promise<BackupRecord>;
+  /** Removes what was written, as far as the store lets it. */
+  abandon(): Promise<void>;
+}
+
+export interface RepositoryLease {
+  renew(): Promise<void>;
+  release(): Promise<void>;
+}
+
+export interface BackupRepository {
+  readonly id: string;
+  /** For people: `directory /srv/backups`. */
+  readonly name: string;
+  readonly encrypted: boolean;
+  /** As found when it was made, or by the last `check`. */
+  readonly capabilities: BackendCapabilities;
+
+  /** Ends of earlier attempts at the same id that did not commit are removed first. */
+  beginBackup(request: {
+    readonly component: string;
+    readonly backupId: string;
+    readonly what: string;
+    readonly signal: AbortSignal;
+  }): Promise<BackupWriting>;
+  /** Undefined where there is no committed backup of that id. */
+  findBackup(component: string, backupId: string): Promise<BackupRecord | undefined>;
+  openBackup(component: string, backupId: string): Promise<BackupReader>;
+  /** P1: every piece is there, and its stored digest (needs no key) and its plain digest (where the key is at hand) are right. */
+  verifyPieces(
+    component: string,
+    backupId: string,
+    signal: AbortSignal,
+    onProgress: (doneBytes: number, ofBytes: number) => void,
+  ): Promise<readonly string[]>;
+  openArchive(component: string, identity: string): Promise<ArchiveWriter>;
+  /** Rebuilt from the repository alone. */
+  readCatalogue(component?: string): Promise<Catalogue>;
+
+  writeProof(record: ProofRecord): Promise<void>;
+  writeTombstone(record: TombstoneRecord): Promise<void>;
+  takeLease(request: Omit<LeaseRecord, 'untilMs'> & { readonly ttlMs: number }): Promise<RepositoryLease>;
+  /** Manifest first, then everything else of it. */
+  removeBackup(entry: CatalogueEntry): Promise<{ readonly objects: number; readonly bytes: number }>;
+  /** Whole segments before the given one, of a history. History files stay. */
+  removeArchiveBefore(component: string, identity: string, first: string): Promise<{ readonly objects: number; readonly bytes: number }>;
+  /** Objects of attempts that never committed, older than the age. */
+  sweepOrphans(olderThanMs: number): Promise<{ readonly objects: number; readonly bytes: number }>;
+  /** Tries the store anew and keeps what was found. */
+  check(signal: AbortSignal): Promise<BackendCapabilities>;
+  close(): Promise<void>;
+}
