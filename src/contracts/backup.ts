@@ -6,8 +6,9 @@
  */
 import type { Json, JsonObject } from '../base/json.ts';
 import type { Host, Log } from '../host/host.ts';
-import type { CanaryRow, SiteContext } from './driver.ts';
+import type { CanaryRow } from './canary.ts';
 import type { Position } from './observation.ts';
+import type { SiteContext } from './site-context.ts';
 
 /** P1 intact (digests) · P2 starts · P3 sound (the engine's own checks) · P4 content equals the fingerprint taken at backup time · P5 reached the point it should have, in time. */
 export const proofLevels = ['P1', 'P2', 'P3', 'P4', 'P5'] as const;

@@ -3,33 +3,17 @@
  */
 import type { z } from 'zod';
 import type { Secret } from '../base/secret.ts';
-import type { Host } from '../host/host.ts';
 import type { DriverBackups } from './backup.ts';
-import type { Hands } from './hands.ts';
+import type { Canary } from './canary.ts';
 import type { Evidence, Reading } from './observation.ts';
+import type { SiteContext } from './site-context.ts';
 import type { SiteVerb, Verb } from './verbs.ts';
+
+export type { Canary, CanaryRow } from './canary.ts';
+export type { SiteContext } from './site-context.ts';
 
 /** data: keeps what must not be lost · workload: can be started anew · route: decides where clients go · check: only observes or runs commands */
 export type DriverKind = 'data' | 'workload' | 'route' | 'check';
-
-/** A numbered, timed row in a data store: what survives of them after a disaster is the measured loss. */
-export interface CanaryRow {
-  /** Grows by one with each write of a component, across regions. */
-  readonly number: number;
-  /** Wall-clock time of the writer just before it wrote. */
-  readonly atMs: number;
-  readonly epoch: number;
-}
-
-export interface Canary {
-  /**
-   * Resolves once the store has acknowledged the row, as durably as it acknowledges a client's. The first write makes the place for it. Keeps at least the newest row (a
-   * single row that is overwritten is enough).
-   */
-  write(row: CanaryRow, signal: AbortSignal): Promise<void>;
-  /** The newest row at this site, or undefined where there is none. Works on a standby too. */
-  read(signal: AbortSignal): Promise<CanaryRow | undefined>;
-}
 
 /** One component in one region, opened. Opening does no I/O; connections are made on first use and made anew after they break. */
 export interface Site {
@@ -48,23 +32,6 @@ export interface Site {
   /** Data stores that can take a canary row. */
   readonly canary?: Canary;
   close(): Promise<void>;
-}
-
-/** What a driver is given to open a site. `C` and `S` are the parsed options of component and site. */
-export interface SiteContext<C, S> {
-  readonly host: Host;
-  readonly platform: string;
-  readonly component: string;
-  readonly region: string;
-  readonly options: C;
-  readonly site: S;
-  /** The other sites of the component, by region (this one included). */
-  readonly sites: ReadonlyMap<string, S>;
-  /** From the component's `replication` key. */
-  readonly replication: 'synchronous' | 'asynchronous';
-  readonly hands: Hands | undefined;
-  /** Time limit of a single probe. */
-  readonly probeTimeoutMs: number;
 }
 
 /**
