@@ -1,6 +1,6 @@
 /** What a repository remembers of backups: each record is an object of its own, written once and never changed. */
 import type { JsonObject } from '../base/json.ts';
-import type { BackupFacts, CheckResult, ProofLevel } from '../contracts/backup.ts';
+import { type BackupFacts, type CheckResult, type ProofLevel, proofLevels } from '../contracts/backup.ts';
 
 /** A committed backup, as its manifest tells. */
 export interface BackupRecord {
@@ -17,7 +17,11 @@ export interface BackupRecord {
 
 /** How a restore or a proof went, phase by phase. */
 export interface PhaseTimes extends JsonObject {
+  /** Reading every piece and its digests (P1). */
+  readonly verifyMs?: number;
+  /** Bringing the content into its directory. */
   readonly fetchMs: number;
+  /** From the start of the system to the end of its recovery. */
   readonly startMs: number;
   readonly checkMs: number;
 }
@@ -40,6 +44,13 @@ export interface ProofRecord extends JsonObject {
   readonly reachedDetail: string;
   /** Number of the newest canary row in the copy, and how long before the wanted instant it was written. */
   readonly canary?: { readonly number: number; readonly gapMs: number };
+  /** Where the target was drawn by chance: among what, and which number decided. */
+  readonly drawn?: string;
+  /** The proof could not be made, for a reason that says nothing of the backup (a program that is missing here, a store that does not answer): neither for nor against it. */
+  readonly inconclusive?: string;
+  /** How long it took, and how long it was given: above the budget it is flagged, whatever its result. */
+  readonly tookMs?: number;
+  readonly budgetMs?: number;
   /** What had been damaged on purpose: then `ok` is false and that is right. Such a record never counts for the backup. */
   readonly sabotage?: string;
   readonly by: string;
@@ -94,8 +105,12 @@ export interface Catalogue {
   readonly unreadable: readonly { readonly object: string; readonly why: string }[];
 }
 
-/** The newest proof that passed tells the level; a later one that failed takes it back. */
+/**
+ * The highest level that was reached since a proof last failed: a failure takes back what was shown before it, and a mere look at the digests takes nothing back. An inconclusive
+ * proof changes nothing.
+ */
 export function provenLevel(entry: Pick<CatalogueEntry, 'proofs'>): ProofLevel | 'none' {
-  const newest = entry.proofs.at(-1);
-  return newest?.ok === true ? newest.reached : 'none';
+  const conclusive = entry.proofs.filter((proof) => proof.inconclusive === undefined);
+  const sinceFailure = conclusive.slice(conclusive.findLastIndex((proof) => !proof.ok) + 1);
+  return proofLevels.findLast((level) => sinceFailure.some((proof) => proof.reached === level)) ?? 'none';
 }

@@ -76,6 +76,8 @@ export interface BackupFacts extends JsonObject {
   readonly position?: Position & JsonObject;
   /** From where on the archive is needed, and up to where at the least: the names of the first and the last log segment. */
   readonly archive?: { readonly timeline: number; readonly first: string; readonly last: string };
+  /** Other backups of the component without which this one can't be restored: an increment names what it builds on. Retention keeps them as long as this one. */
+  readonly needs?: readonly string[];
   /** Bytes of the system's data before compression. */
   readonly dataBytes: number;
   readonly fingerprint?: Fingerprint;
