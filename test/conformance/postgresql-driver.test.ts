@@ -1,4 +1,6 @@
 /** What only the PostgreSQL driver has to do, on real servers. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -9,6 +11,7 @@ import { describeSystem } from '../systems/requirement.ts';
 import { removeDirectory } from '../systems/temporary-directory.ts';
 import { type PostgresqlPair, type PostgresqlPairOptions, startPostgresqlPair } from './postgresql-harness.ts';
 import { Step } from './step.ts';
+import { newJournal, stepContext } from './step-runner.ts';
 
 const timeout = 120_000;
 const quick = { survivors: ['west'], clean: false };
@@ -138,6 +141,40 @@ describeSystem('postgresql-15', 'PostgreSQL driver', () => {
       expect(await new Step(pair.host, 'fence', quick).inspect(site)).toMatchObject({ state: 'done' });
       const output = await new Step(pair.host, 'follow', { upstream: 'west' }).run(site);
       expect(output.method).toBe('copied');
+    }),
+  );
+
+  it(
+    '[X-02] goes on with a rewind that was done and not written down: such a directory can only stream, replaying it alone would wait for ever',
+    { timeout },
+    () =>
+      withPair({ replication: 'asynchronous', hands: true }, async (pair) => {
+        const mend = await pair.cutReplication();
+        expect(await pair.write('east', 'lost')).toBe('acknowledged');
+        await failOver(pair);
+        await mend();
+        const site = pair.openSite('east');
+        const dying = stepContext(pair.host, newJournal(2), { dieAtNote: 1, signal: AbortSignal.timeout(60_000) });
+        await expect(site.verbs.follow?.apply({ upstream: 'west' }, dying)).rejects.toThrow('the controller died');
+        const output = await new Step(pair.host, 'follow', { upstream: 'west' }, { timeoutMs: 30_000 }).run(pair.openSite('east'));
+        expect(output.method).toBe('rewound');
+        expect(await pair.records('east')).toEqual([]);
+      }),
+  );
+
+  it('starts a killed server although nobody has waited for its process yet', { timeout }, () =>
+    withPair({ replication: 'asynchronous', hands: true }, async (pair) => {
+      await pair.kill('east');
+      // The child of a process that never waits: it has ended, and keeps its number.
+      const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+      try {
+        const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+        await writeFile(join(pair.server('east').dataDirectory, 'postmaster.pid'), `${line.toString().trim()}\n`);
+        await new Step(pair.host, 'thaw').run(pair.openSite('east'));
+        expect(await pair.write('east', 'again')).toBe('acknowledged');
+      } finally {
+        parent.kill('SIGKILL');
+      }
     }),
   );
 

@@ -9,7 +9,7 @@
  * Run as root, everything runs as the user that owns the cluster; put `commandPrefix` before programs such as pg_ctl.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from './ports.ts';
 import {
@@ -20,6 +20,7 @@ import {
   type PostgresRole,
   prepareData,
 } from './postgresql-template.ts';
+import { readProcess } from './process-tree.ts';
 import { findPostgresqlPrograms } from './programs.ts';
 import { runProgram } from './run-program.ts';
 import { type Running, startServer } from './server-process.ts';
@@ -152,6 +153,7 @@ export async function startPostgres(target: PostgresCluster): Promise<RunningPos
     port: target.port,
     dir: target.dir,
     command: [...target.commandPrefix, join(target.binDirectory, 'postgres'), '-D', target.dataDirectory],
+    prepare: () => forgetDeadServer(target.dataDirectory),
     isReady: (pid) => acceptsConnections(target.dataDirectory, pid),
     // Fast shutdown: clients are sent away, a checkpoint is written, standbys receive everything.
     stopSignal: 'SIGINT',
@@ -219,6 +221,14 @@ async function ensureSlot(primary: RunningPostgres, slot: string): Promise<void>
   const text = `SELECT pg_create_physical_replication_slot($1, true)
     WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)`;
   await primary.query(text, { values: [slot] });
+}
+
+/** A killed server keeps its number until somebody has waited for it, which not every init does at once: PostgreSQL would take its lock file for that of a live one. */
+async function forgetDeadServer(dataDirectory: string): Promise<void> {
+  const file = join(dataDirectory, 'postmaster.pid');
+  if (!existsSync(file)) return;
+  const pid = Number((await readFile(file, 'utf8')).split('\n')[0]);
+  if (Number.isInteger(pid) && existsSync(`/proc/${pid}`) && readProcess(pid) === undefined) await rm(file);
 }
 
 /** The last line of postmaster.pid says so, as pg_ctl reads it; trying to connect would fill the log with refusals. */

@@ -59,6 +59,8 @@ export interface ServerDefinition {
   /** The server answers. Called until true; may throw, and the last error is reported when time is up. */
   readonly isReady: (pid: number) => Promise<boolean>;
   readonly readyTimeoutMs?: number;
+  /** Before each start: clears away what a killed server left and the next one would stumble over. */
+  readonly prepare?: () => Promise<void>;
   readonly stopSignal?: NodeJS.Signals;
   readonly logFiles?: readonly string[];
   readonly outliveParent?: boolean;
@@ -103,6 +105,7 @@ export async function startServer(definition: ServerDefinition): Promise<Running
 }
 
 async function launch(definition: ServerDefinition): Promise<ProcessIdentity> {
+  await definition.prepare?.();
   const leader = spawnBehindGate(definition);
   try {
     await waitUntilReady(definition, leader);

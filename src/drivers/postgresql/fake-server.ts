@@ -137,6 +137,8 @@ export class FakeServer {
       .join('');
   }
 
+  rewoundOnto: string | undefined;
+
   /** Where the log begins to differ from the other one's. */
   commonLength(other: FakeServer): number {
     let length = 0;
@@ -149,6 +151,7 @@ export class FakeServer {
       processes: this.running ? 5 : 0,
       barred: this.barred,
       rewinding: false,
+      ...(this.rewoundOnto === undefined ? {} : { rewoundOnto: this.rewoundOnto }),
       state: this.state,
       systemIdentifier: this.systemIdentifier,
       timeline: this.timeline,

@@ -253,13 +253,15 @@ function fakeMachine(world: FakePostgresql, server: FakeServer): Machine {
     async recover() {
       become(server.log, server.timeline);
     },
-    async rewind(upstream) {
+    async rewind(upstream, history) {
       const source = copyFrom(upstream);
       become(server.log.slice(0, server.commonLength(source)), server.timeline);
+      server.rewoundOnto = history;
     },
     async copyAnew(upstream) {
       const source = copyFrom(upstream);
       become(source.log, source.timeline);
+      server.rewoundOnto = undefined;
       return `/fake/${server.port}.holdfast-former`;
     },
     keepLog: async (_timeline, _from, into) => into,

@@ -152,14 +152,27 @@ class Following {
   /** Brings the stopped directory onto the upstream's history. */
   async #align(state: ClusterState, upstream: ServerStatus): Promise<Method> {
     if (state.systemIdentifier !== upstream.systemIdentifier) return this.#copy();
-    if (state.rewinding) return this.#rewindOrCopy();
+    const history = this.#historyOf(upstream);
+    if (state.rewinding) return this.#rewindOrCopy(history);
+    // Rewound by an earlier attempt that did not live to say so. It holds the upstream's pages and not all of its log: alone it can't be replayed, it has to stream.
+    if (state.rewoundOnto === history) return this.#note('rewound', this.#keptBefore());
     const fork = await this.#forkOf(state.timeline, upstream);
     if (fork === 'stranger') return this.#copy();
     const clean = state.state === 'shut down' && (fork === undefined || parseLsn(state.checkpointLsn) < fork);
     // A standby that had not passed the fork; should it have received more than it applied, it will not stream, and is copied.
     const behind = state.state === 'shut down in recovery' && (fork === undefined || parseLsn(state.appliedLsn) <= fork);
     if (clean || behind) return this.#note('started');
-    return this.#rewind(state, fork);
+    return this.#rewind(state, fork, history);
+  }
+
+  /** Of this very change: after another one, the directory may have been a primary in between. */
+  #historyOf(upstream: ServerStatus): string {
+    return `${upstream.systemIdentifier} timeline ${upstream.timeline} epoch ${this.#context.epoch}`;
+  }
+
+  #keptBefore(): string | undefined {
+    const kept = (this.#context.note as JsonObject | undefined)?.['kept'];
+    return typeof kept === 'string' ? kept : undefined;
   }
 
   /** Where the upstream left the timeline; undefined when it is still on it. */
@@ -171,7 +184,7 @@ class Following {
     return parseTimelineHistory(await connection.readTimelineHistory(upstream.timeline, limit)).get(timeline) ?? 'stranger';
   }
 
-  async #rewind(state: ClusterState, fork: Lsn | undefined): Promise<Method> {
+  async #rewind(state: ClusterState, fork: Lsn | undefined, history: string): Promise<Method> {
     if (state.state !== 'shut down' && state.state !== 'shut down in recovery') {
       this.#context.progress('replaying its own log to the end');
       try {
@@ -188,13 +201,13 @@ class Following {
     const checkpoint = parseLsn(after.checkpointLsn);
     const from = fork === undefined || checkpoint < fork ? checkpoint : fork;
     const kept = await this.#machine.keepLog(state.timeline, formatLsn(from), into, this.#limit(copyTimeoutMs));
-    return this.#rewindOrCopy(kept);
+    return this.#rewindOrCopy(history, kept);
   }
 
-  async #rewindOrCopy(kept?: string): Promise<Method> {
+  async #rewindOrCopy(history: string, kept?: string): Promise<Method> {
     try {
       this.#context.progress('rewinding');
-      await this.#machine.rewind(this.#access.upstream(this.#region), this.#limit(copyTimeoutMs));
+      await this.#machine.rewind(this.#access.upstream(this.#region), history, this.#limit(copyTimeoutMs));
       return await this.#note('rewound', kept);
     } catch (thrown) {
       const error = asHoldfastError(thrown);

@@ -7,6 +7,8 @@
  *   DIR.holdfast-rewind   the data directory while it is rewound: in between no server can be started in DIR, whatever becomes of us
  *   DIR.holdfast-conf     this server's own configuration while another one's is copied over it
  *   DIR.holdfast-new      a copy being made
+ *   DIR.holdfast-rewound  onto which history DIR was rewound last
+ *   DIR.holdfast-lock     held while DIR is replayed, rewound or copied: whoever began it may be dead, and its script still at work
  *   DIR.holdfast-log      what pg_ctl printed when it started the server
  */
 
@@ -33,12 +35,29 @@ processes() {
   done
 }
 bar() { : >"$here/standby.signal"; sync "$here/standby.signal" "$here"; }
+# A killed postmaster that nobody has waited for yet keeps its number, and PostgreSQL would take its lock file for that of a live one.
+forget_dead() {
+  [ -e "$here/postmaster.pid" ] && [ -z "$(processes)" ] || return 0
+  read -r dead <"$here/postmaster.pid" || return 0
+  read -r line 2>/dev/null <"/proc/$dead/stat" || return 0
+  case \${line##*) } in Z*) rm -f "$here/postmaster.pid";; esac
+}
+# Waits for a script that an earlier controller began here; then looks again where the directory is.
+alone() {
+  command -v flock >/dev/null || return 0
+  exec 9>"$data.holdfast-lock"
+  flock -w 300 9 || { echo "another script still works on $data" >&2; exit 67; }
+  here=$data
+  [ -e "$data/PG_VERSION" ] || here=$aside
+  real=$(cd "$here" && pwd -P)
+}
 stopped() { [ -z "$(processes)" ] || { echo "the server still runs" >&2; exit 67; }; }
 `;
 
 export const readStateScript = `if [ "$here" = "$aside" ]; then echo 'rewinding: yes'; else echo 'rewinding: no'; fi
 echo "processes: $(processes | wc -l)"
 if [ "$here" = "$aside" ] || [ -e "$here/standby.signal" ]; then echo 'barred: yes'; else echo 'barred: no'; fi
+if [ "$here" = "$data" ] && [ -e "$data.holdfast-rewound" ]; then echo "rewound onto: $(cat "$data.holdfast-rewound")"; else echo 'rewound onto:'; fi
 "$bin/pg_controldata" -D "$here"
 `;
 
@@ -61,7 +80,8 @@ echo "processes survive SIGKILL: $pids" >&2; exit 67
 `;
 
 /** Argument 3: seconds. */
-export const startScript = `if [ -z "$(processes)" ]; then "$bin/pg_ctl" start -D "$here" -w -t "$1" -l "$data.holdfast-log" >/dev/null || { tail -n 20 "$data.holdfast-log" >&2; exit 68; }; fi
+export const startScript = `forget_dead
+if [ -z "$(processes)" ]; then "$bin/pg_ctl" start -D "$here" -w -t "$1" -l "$data.holdfast-log" >/dev/null || { tail -n 20 "$data.holdfast-log" >&2; exit 68; }; fi
 `;
 
 /** Input: the password file. */
@@ -101,26 +121,34 @@ rm -rf "$save"
  * Argument 3: options that let nobody in. The server replays its own log to the end as a standby without an upstream, then stops: pg_rewind takes it from there, and not for
  * one moment was it a primary. (pg_rewind's own recovery, a single-user server, refuses a directory with standby.signal.)
  */
-export const recoverScript = `stopped
+export const recoverScript = `alone
+stopped
 bar
+forget_dead
 private=$(mktemp -d)
 trap 'rm -rf "$private"' EXIT
 "$bin/pg_ctl" start -D "$here" -w -t "$1" -l "$data.holdfast-log" -o "$2 -c unix_socket_directories='$private'" >/dev/null || { tail -n 20 "$data.holdfast-log" >&2; exit 68; }
 "$bin/pg_ctl" stop -D "$here" -m fast -w -t "$1" >/dev/null
 `;
 
-/** Argument 3: connection string of the upstream. Exit 70: the rewind failed, a fresh copy is needed. */
-export const rewindScript = `stopped
+/** Arguments 3 and 4: connection string of the upstream, and the history it is rewound onto. Exit 70: the rewind failed, a fresh copy is needed. */
+export const rewindScript = `alone
+rewound() { [ -e "$data.holdfast-rewound" ] && [ "$(cat "$data.holdfast-rewound")" = "$1" ]; }
+if [ "$here" = "$data" ] && rewound "$2"; then exit 0; fi
+stopped
 ${keepConfiguration}
 if [ "$here" = "$data" ]; then
+  rm -f "$data.holdfast-rewound"
   mv "$data" "$aside"
   here=$aside
   if ! "$bin/pg_rewind" -D "$aside" --source-server="$1" --no-ensure-shutdown >&2; then exit 70; fi
   : >"$save/rewound"
-elif [ ! -e "$save/rewound" ]; then
+elif [ ! -e "$save/rewound" ] && ! rewound "$2"; then
   echo 'an earlier rewind was interrupted' >&2; exit 70
 fi
 target=$aside
+printf '%s\\n' "$2" >"$data.holdfast-rewound"
+sync "$data.holdfast-rewound"
 ${putConfigurationBack}
 mv "$aside" "$data"
 sync "$(dirname "$data")"
@@ -129,7 +157,9 @@ sync "$(dirname "$data")"
 /**
  * Arguments 3 and 4: connection string of the upstream, and where the old directory goes (empty: beside). Prints where it went. Nothing is deleted but half-made copies.
  */
-export const copyAnewScript = `stopped
+export const copyAnewScript = `alone
+stopped
+rm -f "$data.holdfast-rewound"
 ${keepConfiguration}
 keep=\${2:-$data.holdfast-former}
 [ ! -e "$keep" ] || keep=$keep.$(date +%s)
@@ -183,6 +213,7 @@ export const oldestSegmentScript = `ls "$here/pg_wal" | grep -E "^$1[0-9A-F]{16}
 /** Arguments 3 to 5: seconds, options, socket directory. Starts as a barred standby that only its own system user reaches. */
 export const startPrivateScript = `stopped
 bar
+forget_dead
 rm -rf "$3"
 mkdir -m 700 "$3"
 printf 'local all all trust\\n' >"$3/hba.conf"

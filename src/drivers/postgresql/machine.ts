@@ -48,10 +48,10 @@ export function handsMachine(hands: Hands, site: SiteOptions, host: Host): Machi
     async recover(limit) {
       await run({ script: scripts.recoverScript, args: [seconds(limit), privateOptions] }, limit);
     },
-    async rewind(upstream, limit) {
+    async rewind(upstream, history, limit) {
       await writePasswords(run, upstream, limit);
       const source = connectionString(upstream, dataDirectory, 'queries');
-      const result = await run({ script: scripts.rewindScript, args: [source], accepted: [rewindFailed] }, limit);
+      const result = await run({ script: scripts.rewindScript, args: [source, history], accepted: [rewindFailed] }, limit);
       if (result.exitCode === rewindFailed) {
         throw fail('SYSTEM_REFUSED', { message: `pg_rewind: ${lastWords(result)}`, details: { rewindFailed: true } });
       }

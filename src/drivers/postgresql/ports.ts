@@ -125,6 +125,8 @@ export interface ClusterState {
   readonly barred: boolean;
   /** An earlier rewind was begun and not ended: its directory lies aside. */
   readonly rewinding: boolean;
+  /** The history that the directory was rewound onto last, as `rewind` was told; it may have gone its own way since. */
+  readonly rewoundOnto?: string;
   /** In the words of pg_controldata: `shut down`, `shut down in recovery`, `in production`. */
   readonly state: string;
   readonly systemIdentifier: string;
@@ -175,8 +177,11 @@ export interface Machine {
   configureStandby(upstream: Upstream, limit: Limit): Promise<void>;
   /** Brings a killed server's directory to a stopped, consistent state, without letting anybody in and without ever being a primary. */
   recover(limit: Limit): Promise<void>;
-  /** Rewinds the stopped server onto the upstream. Interrupted, it goes on where it was; in between no server can start in the directory. */
-  rewind(upstream: Upstream, limit: Limit): Promise<void>;
+  /**
+   * Rewinds the stopped server onto the upstream. Interrupted, it goes on where it was; in between no server can start in the directory. `history` is kept beside the directory
+   * once it is done, and a second rewind onto the same one does nothing.
+   */
+  rewind(upstream: Upstream, history: string, limit: Limit): Promise<void>;
   /** Copies the upstream anew; what was there before is kept at the path that it resolves to. */
   copyAnew(upstream: Upstream, keep: string | undefined, limit: Limit): Promise<string | undefined>;
   /** Keeps the log from `fromLsn` on aside; resolves to the directory. */

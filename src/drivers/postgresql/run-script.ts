@@ -87,6 +87,7 @@ export function parseState(text: string): RawState {
     processes: Number(field('processes')),
     barred: field('barred') === 'yes',
     rewinding: field('rewinding') === 'yes',
+    ...(field('rewound onto') === '' ? {} : { rewoundOnto: field('rewound onto') }),
     state: field('Database cluster state'),
     systemIdentifier: field('Database system identifier'),
     timeline: Number(field("Latest checkpoint's TimeLineID")),
