@@ -81,9 +81,13 @@ export interface FileStreams {
   walk(directory: string): AsyncIterable<FileFacts>;
   rename(from: string, to: string): Promise<void>;
   link(target: string, path: string): Promise<void>;
+  /** A new symbolic link at the path; the target is kept as it is written and need not exist. */
+  symbolicLink(target: string, path: string): Promise<void>;
   readLink(path: string): Promise<string>;
   setMode(path: string, mode: number): Promise<void>;
   freeBytes(path: string): Promise<number>;
+  /** Removes a directory that has nothing in it. False where it was not empty, or not there. */
+  removeEmptyDirectory(path: string): Promise<boolean>;
 }
 
 export interface TcpConnection {
@@ -92,18 +96,28 @@ export interface TcpConnection {
   onData(listener: (data: Uint8Array) => void): void;
   /** Called once when the connection is over, with the error that ended it if there was one. */
   onClose(listener: (error?: Error) => void): void;
+  /** Between these no data are taken from the network, so that the sender waits. */
+  pause?(): void;
+  resume?(): void;
   close(): void;
 }
 
-export interface HttpRequest {
+/** How the other side is known, and how we are known to it. */
+export interface TlsTrust {
+  /** PEM of the certificate authority to trust besides the system's. */
+  readonly ca?: string;
+  /** PEM of our own certificate and its key, where the other side asks for one. */
+  readonly certificate?: string;
+  readonly key?: Secret;
+}
+
+export interface HttpRequest extends TlsTrust {
   readonly method?: string;
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
-  /** PEM of the certificate authority to trust besides the system's. */
-  readonly ca?: string;
   /** The answer's body is cut after this many bytes. Default 1 MiB. */
   readonly maxBodyBytes?: number;
 }
@@ -114,12 +128,23 @@ export interface HttpResponse {
   readonly body: string;
 }
 
+/** An answer whose body is used while it arrives. */
+export interface HttpStream {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** No further read than the consumer has come. A body that is cut off rejects. To stop reading ends the request. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
 /** Errors of Net are HoldfastErrors; `details.cause` is one of `refused`, `reset`, `timeout`, `unreachable`, `name`, `tls`, `other`. */
 export interface Net {
-  connectTcp(target: { host: string; port: number; timeoutMs: number; signal?: AbortSignal }): Promise<TcpConnection>;
+  /** With `tls` the connection is encrypted and the other side's certificate was checked against its host name. */
+  connectTcp(target: { host: string; port: number; timeoutMs: number; signal?: AbortSignal; tls?: TlsTrust }): Promise<TcpConnection>;
   connectUnix(target: { path: string; timeoutMs: number; signal?: AbortSignal }): Promise<TcpConnection>;
   /** Connections are kept open between requests to the same origin. */
   http(request: HttpRequest): Promise<HttpResponse>;
+  /** For answers too large to be held. `timeoutMs` is for the head, and again for each piece of the body. On a connection of its own. */
+  httpStream?(request: Omit<HttpRequest, 'maxBodyBytes'>): Promise<HttpStream>;
   /** Sends one datagram and waits for the first answer that `accept` takes. */
   udpExchange(request: {
     host: string;

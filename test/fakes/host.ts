@@ -175,9 +175,11 @@ export function absentFileStreams(): FileStreams {
     walk: () => ({ [Symbol.asyncIterator]: () => ({ next: none }) }),
     rename: none,
     link: none,
+    symbolicLink: none,
     readLink: none,
     setMode: none,
     freeBytes: none,
+    removeEmptyDirectory: none,
   };
 }
 

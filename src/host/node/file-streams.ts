@@ -7,7 +7,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { chmod, type FileHandle, link, lstat, mkdir, open, opendir, readlink, rename, rm, statfs } from 'node:fs/promises';
+import { chmod, type FileHandle, link, lstat, mkdir, open, opendir, readlink, rename, rm, statfs, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { FileFacts, FileStreams, FileWriter } from '../host.ts';
@@ -29,6 +29,7 @@ export function nodeFileStreams(): FileStreams {
     walk: (directory) => walk(directory, ''),
     rename: (from, to) => mapped(from, 'rename', () => rename(from, to)),
     link: (target, path) => mapped(path, 'link', () => link(target, path)),
+    symbolicLink: (target, path) => mapped(path, 'link', () => symlink(target, path)),
     readLink: (path) => mapped(path, 'read', () => readlink(path)),
     setMode: (path, mode) => mapped(path, 'change', () => chmod(path, mode)),
     freeBytes: (path) =>
@@ -36,6 +37,7 @@ export function nodeFileStreams(): FileStreams {
         const { bavail, bsize } = await statfs(path);
         return bavail * bsize;
       }),
+    removeEmptyDirectory: (path) => mapped(path, 'remove', () => removeEmptyDirectory(path)),
   };
 }
 
@@ -122,6 +124,17 @@ async function openNew(path: string, directory: string): Promise<FileHandle> {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     await mkdir(directory, { recursive: true });
     return open(path, 'wx', 0o640);
+  }
+}
+
+async function removeEmptyDirectory(path: string): Promise<boolean> {
+  try {
+    await rmdir(path);
+    return true;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(code)) return false;
+    throw error;
   }
 }
 

@@ -11,7 +11,7 @@ import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type In
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { getCACertificates } from 'node:tls';
 import { fail } from '../../base/errors.ts';
-import type { HttpRequest, HttpResponse, Net } from '../host.ts';
+import type { HttpRequest, HttpResponse, Net, TlsTrust } from '../host.ts';
 import { netError, netInterrupted, netTimeout } from './net-errors.ts';
 
 const bodyMaxBytesDefault = 1_048_576;
@@ -20,22 +20,32 @@ const agentOptions = { keepAlive: true, keepAliveMsecs: 10_000, maxFreeSockets: 
 export function nodeHttp(): Net['http'] {
   const plain = new HttpAgent(agentOptions);
   const secure = new Map<string, HttpsAgent>();
-  const agentFor = (url: URL, ca: string | undefined): HttpAgent | HttpsAgent => {
+  const agentFor = (url: URL, trust: TlsTrust): HttpAgent | HttpsAgent => {
     if (url.protocol === 'http:') return plain;
-    let agent = secure.get(ca ?? '');
+    const name = `${trust.ca ?? ''}\n${trust.certificate ?? ''}`;
+    let agent = secure.get(name);
     if (agent === undefined) {
-      agent = new HttpsAgent(ca === undefined ? agentOptions : { ...agentOptions, ca: [...getCACertificates('default'), ca] });
-      secure.set(ca ?? '', agent);
+      agent = new HttpsAgent({ ...agentOptions, ...trustOptions(trust) });
+      secure.set(name, agent);
     }
     return agent;
   };
   return async (request) => {
     const url = parseUrl(request.url);
-    return new Promise((resolve, reject) => new Exchange(request, url, agentFor(url, request.ca), resolve, reject).begin());
+    return new Promise((resolve, reject) => new Exchange(request, url, agentFor(url, request), resolve, reject).begin());
   };
 }
 
-function parseUrl(text: string): URL {
+/** What node's own TLS calls it. */
+export function trustOptions({ ca, certificate, key }: TlsTrust): { ca?: string[]; cert?: string; key?: string } {
+  return {
+    ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }),
+    ...(certificate === undefined ? {} : { cert: certificate }),
+    ...(key === undefined ? {} : { key: key.reveal() }),
+  };
+}
+
+export function parseUrl(text: string): URL {
   let url: URL;
   try {
     url = new URL(text);
@@ -162,7 +172,7 @@ class Exchange {
   }
 }
 
-function flatten(headers: IncomingMessage['headers']): Record<string, string> {
+export function flatten(headers: IncomingMessage['headers']): Record<string, string> {
   const flat: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers))
     if (value !== undefined) flat[name] = Array.isArray(value) ? value.join(', ') : value;

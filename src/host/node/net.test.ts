@@ -233,6 +233,16 @@ test('HTTPS trusts the authority given, and nobody unknown', async () => {
   const url = `https://127.0.0.1:${await listen(server)}/`;
   expect((await net.http({ url, timeoutMs: 2_000, ca: readFileSync(certificate, 'utf8') })).body).toBe('secure');
   expect((await failureOf(net.http({ url, timeoutMs: 2_000 }))).details.cause).toBe('tls');
+  const ca = readFileSync(certificate, 'utf8');
+  const port = Number(new URL(url).port);
+  const connection = await net.connectTcp({ host: '127.0.0.1', port, timeoutMs: 2_000, tls: { ca } });
+  const answer = new Promise<string>((resolve) => connection.onData((data) => resolve(String(data))));
+  connection.write('GET / HTTP/1.0\r\n\r\n');
+  expect(await answer).toMatch(/^HTTP\/1.1 200/);
+  connection.close();
+  expect((await failureOf(net.connectTcp({ host: '127.0.0.1', port, timeoutMs: 2_000, tls: {} }))).details.cause).toBe('tls');
+  expect((await failureOf(net.httpStream?.({ url, timeoutMs: 2_000 }) ?? Promise.resolve())).details.cause).toBe('tls');
+  expect((await net.httpStream?.({ url, timeoutMs: 2_000, ca }))?.status).toBe(200);
 });
 
 test('UDP takes the first accepted answer, refuses a closed port and times out', async () => {

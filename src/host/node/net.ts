@@ -3,23 +3,27 @@
  *
  * Invariant: nothing here waits without a time-out, and no socket outlives the call that failed.
  */
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { HoldfastError } from '../../base/errors.ts';
-import type { Net, TcpConnection } from '../host.ts';
-import { nodeHttp } from './http.ts';
+import type { Net, TcpConnection, TlsTrust } from '../host.ts';
+import { nodeHttp, trustOptions } from './http.ts';
+import { httpStream } from './http-stream.ts';
 import { netError, netInterrupted, netTimeout } from './net-errors.ts';
 import { udpExchange } from './udp.ts';
 
 export function nodeNet(): Net {
   return {
-    connectTcp: ({ host, port, timeoutMs, signal }) =>
-      open(() => connect({ host, port, noDelay: true, keepAlive: true }), {
+    connectTcp: ({ host, port, timeoutMs, signal, tls }) =>
+      open(() => (tls === undefined ? connect({ host, port, noDelay: true, keepAlive: true }) : secured(host, port, tls)), {
         name: host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
         timeoutMs,
         signal,
+        ...(tls === undefined ? {} : { readyEvent: 'secureConnect' }),
       }),
     connectUnix: ({ path, timeoutMs, signal }) => open(() => connect({ path }), { name: path, timeoutMs, signal, path: true }),
     http: nodeHttp(),
+    httpStream,
     udpExchange,
   };
 }
@@ -30,6 +34,12 @@ interface Target {
   readonly signal: AbortSignal | undefined;
   /** The name is a file's. */
   readonly path?: boolean;
+  /** What the socket says once it may be used. Default: `connect`. */
+  readonly readyEvent?: string;
+}
+
+function secured(host: string, port: number, trust: TlsTrust): Socket {
+  return connectTls({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...trustOptions(trust) }).setNoDelay(true);
 }
 
 function open(make: () => Socket, target: Target): Promise<TcpConnection> {
@@ -58,7 +68,7 @@ function open(make: () => Socket, target: Target): Promise<TcpConnection> {
     const timer = setTimeout(() => refuse(netTimeout(target.name, target.timeoutMs)), target.timeoutMs);
     target.signal?.addEventListener('abort', onAbort, { once: true });
     socket.on('error', onError);
-    socket.once('connect', () => {
+    socket.once(target.readyEvent ?? 'connect', () => {
       over();
       resolve(connectionOf(socket, target.name));
     });
@@ -96,6 +106,8 @@ function connectionOf(socket: Socket, name: string): TcpConnection {
         if (!reads && !ended) socket.resume();
       });
     },
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
     close: () => socket.destroy(),
   };
 }
