@@ -7,7 +7,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { chmod, type FileHandle, link, lstat, mkdir, open, opendir, readlink, rename, rm, statfs, symlink } from 'node:fs/promises';
+import { chmod, type FileHandle, link, lstat, mkdir, open, opendir, readlink, rename, rm, rmdir, statfs, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { FileFacts, FileStreams, FileWriter } from '../host.ts';
