@@ -124,6 +124,11 @@ export interface TakeOptions {
   readonly openArchive?: (identity: string) => Promise<ArchiveReader>;
   /** Keys the digests of the fingerprint. 32 bytes. */
   readonly fingerprintKey: Uint8Array;
+  /**
+   * An empty directory of this machine for spools and scratch servers, as large as the system's data; the caller removes it. Without one a driver that reads its fingerprint from
+   * the artefact leaves it out and says so in `limits`.
+   */
+  readonly workDirectory?: string;
 }
 
 export interface ArchiveOptions {
