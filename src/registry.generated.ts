@@ -1,5 +1,6 @@
-/** Every driver there is, by name. Written by "npm run generate" from the folders of src/drivers; changes made here are lost. */
+/** Every driver and every kind of repository there is, by name. Written by "npm run generate" from the folders of src/drivers and src/repositories; changes made here are lost. */
 import type { AnyDriver, DriverCatalog } from './contracts/driver.ts';
+import type { AnyRepositoryBackendFactory, RepositoryCatalog } from './contracts/repository-backend.ts';
 import { driver as dnsRfc2136Driver } from './drivers/dns-rfc2136/driver.ts';
 import { driver as haproxyDriver } from './drivers/haproxy/driver.ts';
 import { driver as httpServiceDriver } from './drivers/http-service/driver.ts';
@@ -7,6 +8,7 @@ import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
 import { driver as processDriver } from './drivers/process/driver.ts';
 import { driver as redisDriver } from './drivers/redis/driver.ts';
 import { driver as shellDriver } from './drivers/shell/driver.ts';
+import { backend as filesystemRepository } from './repositories/filesystem/backend.ts';
 
 const drivers: readonly AnyDriver[] = [
   dnsRfc2136Driver,
@@ -18,4 +20,10 @@ const drivers: readonly AnyDriver[] = [
   shellDriver,
 ];
 
+const repositories: readonly AnyRepositoryBackendFactory[] = [
+  filesystemRepository,
+];
+
 export const driverCatalog: DriverCatalog = new Map(drivers.map((driver) => [driver.name, driver]));
+
+export const repositoryCatalog: RepositoryCatalog = new Map(repositories.map((repository) => [repository.name, repository]));

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { secretReference } from '../src/contracts/secret-reference.ts';
 import { flattenOptions } from './generate/flatten-options.ts';
-import { loadDrivers } from './generate/load-drivers.ts';
+import { loadDrivers, loadRepositories } from './generate/load-drivers.ts';
 import { findStale, writeStale } from './generate/outputs.ts';
 import { writeDriverReference } from './generate/write-driver-reference.ts';
 import { writeRegistry } from './generate/write-registry.ts';
@@ -44,7 +44,7 @@ describe('drivers', () => {
     const { drivers, problems } = await loadDrivers(root);
     expect(problems).toEqual([]);
     expect(drivers.map(({ name }) => name)).toEqual(['a-one', 'b-two']);
-    const registry = writeRegistry(drivers);
+    const registry = writeRegistry(drivers, []);
     expect(registry).toContain("import { driver as aOneDriver } from './drivers/a-one/driver.ts';");
     expect(registry.indexOf('aOneDriver')).toBeLessThan(registry.indexOf('bTwoDriver'));
   });
@@ -62,6 +62,19 @@ describe('drivers', () => {
       expect.stringContaining('calls itself "other"'),
       expect.stringContaining('exports no "driver"'),
     ]);
+  });
+});
+
+describe('repositories', () => {
+  it('are loaded as drivers are, and registered beside them', async () => {
+    mkdirSync(join(root, 'tape-robot'));
+    writeFileSync(join(root, 'tape-robot', 'backend.ts'), "export const backend = { name: 'tape-robot' };");
+    mkdirSync(join(root, 'empty'));
+    const { repositories, problems } = await loadRepositories(root);
+    expect(problems).toEqual(['empty has no backend.ts: it is left out']);
+    const registry = writeRegistry([], repositories);
+    expect(registry).toContain("import { backend as tapeRobotRepository } from './repositories/tape-robot/backend.ts';");
+    expect(registry).toContain('  tapeRobotRepository,');
   });
 });
 

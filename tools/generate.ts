@@ -1,5 +1,5 @@
 /**
- * `npm run generate` writes what follows from the code: the registry of drivers, the references and the JSON Schema of the spec. With `--check` it writes nothing
+ * `npm run generate` writes what follows from the code: the registry of drivers and repositories, the references and the JSON Schema of the spec. With `--check` it writes nothing
  * and fails where anything is out of date.
  */
 import { existsSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { errorCatalogue } from '../src/base/error-catalogue.ts';
 import type { AnyDriver } from '../src/contracts/driver.ts';
 import { specJsonSchema } from '../src/spec/json-schema.ts';
-import { loadDrivers } from './generate/load-drivers.ts';
+import { loadDrivers, loadRepositories } from './generate/load-drivers.ts';
 import { findStale, type Output, writeStale } from './generate/outputs.ts';
 import { writeDriverReference } from './generate/write-driver-reference.ts';
 import { writeErrorReference } from './generate/write-error-reference.ts';
@@ -23,7 +23,8 @@ interface Generated {
 export async function generate(root: string): Promise<Generated> {
   const driversFolder = join(root, 'src', 'drivers');
   const { drivers, problems: driverProblems } = await loadDrivers(driversFolder);
-  const problems = [...driverProblems];
+  const { repositories, problems: repositoryProblems } = await loadRepositories(join(root, 'src', 'repositories'));
+  const problems = [...driverProblems, ...repositoryProblems];
   const outputs: Output[] = [];
   const add = (path: string, write: () => string): void => {
     try {
@@ -32,7 +33,7 @@ export async function generate(root: string): Promise<Generated> {
       problems.push(`${path} can not be written: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  add('src/registry.generated.ts', () => writeRegistry(drivers));
+  add('src/registry.generated.ts', () => writeRegistry(drivers, repositories));
   add('docs/errors.md', () => writeErrorReference(errorCatalogue));
   add('docs/reference/drivers.md', () => writeDriverReference(drivers, (name) => existsSync(join(driversFolder, name, 'README.md'))));
   add('docs/reference/spec.schema.json', () => writeSpecSchema(drivers));

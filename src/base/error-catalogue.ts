@@ -193,6 +193,11 @@ const catalogue = {
     title: 'the store can not lock objects',
     hint: 'Take "lock" out of the repository, or keep it in a bucket with Object Lock switched on.',
   },
+  STORE_NO_KEY_SERVICE: {
+    kind: 'invalid',
+    title: 'the store can not encrypt with a key of a key management service',
+    hint: 'Give the repository a key of its own under "encryption", or keep it in a bucket.',
+  },
   STORE_UNSOUND: {
     kind: 'refused',
     title: 'the store does not keep what a repository needs',

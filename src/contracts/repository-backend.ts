@@ -2,12 +2,28 @@
  * Where backups are kept: a flat space of write-once objects. A directory, a bucket. Everything above (what the objects mean, keys, digests, retention) is the repository's, in
  * src/backups; a backend stores bytes and says truly what happened to them.
  *
- * Names are relative, made of the characters `A-Z a-z 0-9 . _ - = /`, without empty, `.` or `..` parts, at most 512 characters. An object is at most `objectMaxBytes` long, so it
- * is handed over whole: memory is bounded by the number of objects under way, which the caller bounds.
+ * Names are those that `assertObjectName` lets pass, and none is another's folder: where there is `a/b` there is no `a` (directories, and services that keep objects as files, can't
+ * hold both). An object is at most `objectMaxBytes` long, so it is handed over whole: memory is bounded by the number of objects under way, which the caller bounds.
  */
+import type { z } from 'zod';
+import { assert } from '../base/assert.ts';
 import type { JsonObject } from '../base/json.ts';
+import type { Host } from '../host/host.ts';
 
 export const objectMaxBytes = 32 * 1024 * 1024;
+
+const nameMaxCharacters = 512;
+/** A part ends up as the name of a file, and a temporary file beside it has a longer one. No part begins with a dot: those are files that are not ours, or not finished. */
+const partPattern = /^(?!\.)[A-Za-z0-9._=-]{1,200}$/;
+
+export function isObjectName(name: string): boolean {
+  return name.length <= nameMaxCharacters && name.split('/').every((part) => partPattern.test(part));
+}
+
+/** Relative, of the characters `A-Z a-z 0-9 . _ - =` and `/` between parts, without empty parts or such that begin with a dot. */
+export function assertObjectName(name: string): void {
+  assert(isObjectName(name), `"${name}" is a name that an object can have`);
+}
 
 export interface StoredObject {
   readonly name: string;
@@ -64,7 +80,38 @@ export interface RepositoryBackend {
   remove(name: string, signal?: AbortSignal): Promise<void>;
   /** Resolves once every put that had resolved before is durable. One per backup, not one per object. */
   barrier(): Promise<void>;
+  /** Makes the place itself where that can be done (a directory, with its parents); a bucket must be there. Called when a repository is created, never later: an unmounted disk must not become one. */
+  ensurePlace?(): Promise<void>;
   /** Tries what the store can do, with objects under the prefix `probe/`, and removes them. */
   probe(signal: AbortSignal): Promise<BackendCapabilities>;
   close(): Promise<void>;
+}
+
+/** What the spec says of every repository, as far as it is the store's own matter. */
+export interface StoreWishes {
+  /** The key management service's key by which the store itself is to encrypt (`encryption: { kms: ... }`). Obeyed or refused (STORE_NO_KEY_SERVICE) by the first put, never forgotten. */
+  readonly storeKey?: string;
+}
+
+/** One kind of place for backups: a folder of src/repositories, whose `backend.ts` exports it as `backend`. */
+export interface RepositoryBackendFactory<O = never> {
+  /** As the spec names it under `driver`, and as its folder: `filesystem`. */
+  readonly name: string;
+  /** As people write it: `A directory`. */
+  readonly title: string;
+  /** A strict object with a description on every key: the repository's keys in the spec beside those that every repository has (`driver`, `encryption`, `lock`). */
+  readonly options: z.ZodType<O>;
+  /** Does no I/O yet. */
+  open(options: O, host: Host, wishes?: StoreWishes): RepositoryBackend;
+}
+
+/** A factory whose options type is forgotten: what the registry holds. */
+// biome-ignore lint/suspicious/noExplicitAny: the options of unlike backends have nothing in common; each is checked by its own schema before open() sees it.
+export type AnyRepositoryBackendFactory = RepositoryBackendFactory<any>;
+
+export type RepositoryCatalog = ReadonlyMap<string, AnyRepositoryBackendFactory>;
+
+/** Keeps the options type together while a backend is written. */
+export function defineRepositoryBackend<O>(factory: RepositoryBackendFactory<O>): RepositoryBackendFactory<O> {
+  return factory;
 }

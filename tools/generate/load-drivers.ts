@@ -1,8 +1,12 @@
-/** Loads the driver of every folder in src/drivers. A folder whose driver can't be used is named as a problem and left out: nothing is generated from half a driver. */
+/**
+ * Loads the driver of every folder in src/drivers, and the backend of every folder in src/repositories. A folder whose driver can't be used is named as a problem and left out:
+ * nothing is generated from half a driver.
+ */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { AnyDriver } from '../../src/contracts/driver.ts';
+import type { AnyRepositoryBackendFactory } from '../../src/contracts/repository-backend.ts';
 
 export interface LoadedDrivers {
   /** In the order of their names. */
@@ -11,27 +15,46 @@ export interface LoadedDrivers {
 }
 
 export async function loadDrivers(folder: string): Promise<LoadedDrivers> {
-  const drivers: AnyDriver[] = [];
+  const { loaded, problems } = await loadFolders<AnyDriver>(folder, 'driver');
+  return { drivers: loaded, problems };
+}
+
+export interface LoadedRepositories {
+  /** In the order of their names. */
+  readonly repositories: readonly AnyRepositoryBackendFactory[];
+  readonly problems: readonly string[];
+}
+
+export async function loadRepositories(folder: string): Promise<LoadedRepositories> {
+  const { loaded, problems } = await loadFolders<AnyRepositoryBackendFactory>(folder, 'backend');
+  return { repositories: loaded, problems };
+}
+
+async function loadFolders<T extends { readonly name: string }>(
+  folder: string,
+  what: 'driver' | 'backend',
+): Promise<{ loaded: T[]; problems: string[] }> {
+  const loaded: T[] = [];
   const problems: string[] = [];
   const names = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   for (const { name } of names.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
-    const file = join(folder, name, 'driver.ts');
+    const file = join(folder, name, `${what}.ts`);
     if (!existsSync(file)) {
-      problems.push(`${name} has no driver.ts: it is left out`);
+      problems.push(`${name} has no ${what}.ts: it is left out`);
       continue;
     }
     try {
-      drivers.push(await loadDriver(file, name));
+      loaded.push(await loadOne<T>(file, name, what));
     } catch (error) {
       problems.push(`${name} can not be loaded, it is left out: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  return { drivers, problems };
+  return { loaded, problems };
 }
 
-async function loadDriver(file: string, name: string): Promise<AnyDriver> {
-  const { driver } = (await import(pathToFileURL(file).href)) as { driver?: AnyDriver };
-  if (driver === undefined) throw new Error('driver.ts exports no "driver"');
-  if (driver.name !== name) throw new Error(`the driver calls itself "${driver.name}"; it must be named as its folder`);
-  return driver;
+async function loadOne<T extends { readonly name: string }>(file: string, name: string, what: 'driver' | 'backend'): Promise<T> {
+  const found = ((await import(pathToFileURL(file).href)) as Partial<Record<typeof what, T>>)[what];
+  if (found === undefined) throw new Error(`${what}.ts exports no "${what}"`);
+  if (found.name !== name) throw new Error(`the ${what} calls itself "${found.name}"; it must be named as its folder`);
+  return found;
 }

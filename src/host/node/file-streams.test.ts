@@ -60,6 +60,14 @@ it('tells files, directories and links apart, and a file from the one that was r
   expect(await streams.freeBytes(directory)).toBeGreaterThan(0);
 });
 
+it('removes a directory only where nothing is in it', async () => {
+  await streams.createOnce(at('kept/file'), bytes('x'));
+  expect(await streams.removeEmptyDirectory(at('kept'))).toBe(false);
+  await rm(at('kept/file'));
+  expect(await streams.removeEmptyDirectory(at('kept'))).toBe(true);
+  expect(await streams.removeEmptyDirectory(at('kept'))).toBe(false);
+});
+
 it('talks to a program while it runs, and says how it ended', async () => {
   const start = nodeProcesses().start;
   if (!start) throw new Error('this host starts programs');

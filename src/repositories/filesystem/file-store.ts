@@ -1,0 +1,236 @@
+/**
+ * Objects as plain files: the object `a/b` is the file `a/b` below the directory, so that any program can read a repository.
+ *
+ * Invariant: an object is there whole or not at all, and never changes: its content is written to a temporary file, which then gets the name by a hard link. Nothing is durable before
+ * `barrier`, which makes the whole file system durable once instead of each file by itself. Dying here leaves temporary files, which are never listed and are removed by a listing
+ * a day later.
+ */
+import { assert } from '../../base/assert.ts';
+import { fail, HoldfastError } from '../../base/errors.ts';
+import {
+  assertObjectName,
+  type BackendCapabilities,
+  type ObjectFacts,
+  objectMaxBytes,
+  type RepositoryBackend,
+  type StoredObject,
+} from '../../contracts/repository-backend.ts';
+import type { FileFacts, Host } from '../../host/host.ts';
+import { causeOf, fileStoreError } from './file-store-errors.ts';
+import { listObjects } from './list-objects.ts';
+import { probeFileStore } from './probe-file-store.ts';
+
+/** Longer than any put takes: whoever wrote it is gone. */
+const temporaryMaxAgeMs = 24 * 3_600_000;
+/** A folder can be removed, as it is empty, in the moment in which a put makes sure of it. */
+const putTries = 5;
+
+export class FileStore implements RepositoryBackend {
+  readonly name: string;
+  readonly #root: string;
+  readonly #host: Host;
+  readonly #storeKey: string | undefined;
+  /** Puts that have resolved, and how many of them are durable. */
+  #written = 0;
+  #durable = 0;
+  #syncing: Promise<void> | undefined;
+
+  constructor(root: string, host: Host, storeKey: string | undefined) {
+    this.#root = root.replace(/\/+$/, '');
+    this.#host = host;
+    this.#storeKey = storeKey;
+    this.name = `directory ${root}`;
+  }
+
+  async put(
+    name: string,
+    content: Uint8Array,
+    options: { readonly lockUntilMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<'created' | 'exists'> {
+    assertObjectName(name);
+    assert(content.length <= objectMaxBytes, `object ${name} is at most ${objectMaxBytes} bytes long`);
+    options.signal?.throwIfAborted();
+    if (options.lockUntilMs !== undefined)
+      throw fail('STORE_NO_LOCK', {
+        message: 'a directory can not lock objects: whoever may write to it may remove them',
+        subject: this.name,
+      });
+    if (this.#storeKey !== undefined)
+      throw fail('STORE_NO_KEY_SERVICE', { message: `a directory can not encrypt with the key ${this.#storeKey}`, subject: this.name });
+    const answer = await this.#putFile(name, content);
+    this.#written += 1;
+    return answer;
+  }
+
+  async #putFile(name: string, content: Uint8Array): Promise<'created' | 'exists'> {
+    // createOnce makes the folders that are missing; the repository's own directory must not be made so, where its disk is not mounted.
+    await this.#requireRoot();
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#host.fileStreams.createOnce(this.#path(name), content);
+      } catch (error) {
+        if (causeOf(error) === 'ENOENT' && attempt < putTries) continue;
+        const cause = causeOf(error);
+        assert(cause !== 'ENOTDIR' && cause !== 'EISDIR', `no part of the name ${name} is the name of another object`);
+        throw fileStoreError(error, this.name);
+      }
+    }
+  }
+
+  async get(
+    name: string,
+    options: { readonly from?: number; readonly to?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<Uint8Array> {
+    assertObjectName(name);
+    const facts = await this.#statFile(name, options.signal);
+    if (facts === undefined) {
+      await this.#requireRoot();
+      throw fail('STORE_NO_OBJECT', { message: `${name} is not there`, subject: this.name });
+    }
+    const from = Math.min(options.from ?? 0, facts.sizeBytes);
+    const to = Math.max(from, Math.min(options.to ?? facts.sizeBytes, facts.sizeBytes));
+    if (to - from > objectMaxBytes)
+      throw fail('REPOSITORY_DAMAGED', {
+        message: `${name} is ${facts.sizeBytes} bytes long: no object of ours is so large`,
+        subject: this.name,
+      });
+    const content = await this.#readRange(name, from, to, options.signal);
+    if (content.length !== to - from)
+      throw fail('STORE_UNREACHABLE', { message: `${name}: ${content.length} of ${to - from} bytes came`, subject: this.name });
+    return content;
+  }
+
+  async #readRange(name: string, from: number, to: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    if (to === from) return new Uint8Array(0);
+    const pieces: Uint8Array[] = [];
+    const options = { from, to, chunkBytes: to - from, ...(signal === undefined ? {} : { signal }) };
+    try {
+      for await (const piece of this.#host.fileStreams.read(this.#path(name), options)) pieces.push(piece);
+    } catch (error) {
+      if (causeOf(error) === 'ENOENT') throw fail('STORE_NO_OBJECT', { message: `${name} is not there any more`, subject: this.name });
+      throw fileStoreError(error, this.name);
+    }
+    return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces);
+  }
+
+  async head(name: string, signal?: AbortSignal): Promise<ObjectFacts | undefined> {
+    assertObjectName(name);
+    const facts = await this.#statFile(name, signal);
+    if (facts !== undefined) return { name, sizeBytes: facts.sizeBytes, modifiedMs: facts.modifiedMs };
+    await this.#requireRoot();
+    return undefined;
+  }
+
+  async *list(prefix: string, options: { readonly after?: string; readonly signal?: AbortSignal } = {}): AsyncIterable<StoredObject> {
+    await this.#requireRoot();
+    const { after, signal } = options;
+    try {
+      yield* listObjects(this.#host, {
+        root: this.#root,
+        prefix,
+        after,
+        signal,
+        onTemporary: (path, facts) => this.#removeWhenOld(path, facts),
+      });
+    } catch (error) {
+      throw fileStoreError(error, this.name);
+    }
+  }
+
+  async #removeWhenOld(path: string, facts: FileFacts): Promise<void> {
+    if (this.#host.clock.nowMs() - facts.modifiedMs < temporaryMaxAgeMs) return;
+    try {
+      await this.#host.files.remove(path);
+      this.#host.log.info('left-over-removed', { path, bytes: facts.sizeBytes });
+    } catch (error) {
+      // Whoever may only read can list all the same; the next listing of somebody who may write removes it.
+      if (!(error instanceof HoldfastError)) throw error;
+      this.#host.log.warn('left-over-kept', { path, because: error.message });
+    }
+  }
+
+  async remove(name: string, signal?: AbortSignal): Promise<void> {
+    assertObjectName(name);
+    // Looked at first, for removing a folder would remove all that is in it.
+    if ((await this.#statFile(name, signal)) === undefined) return this.#requireRoot();
+    try {
+      await this.#host.files.remove(this.#path(name));
+      this.#written += 1;
+      for (let folder = name; folder.includes('/'); ) {
+        folder = folder.slice(0, folder.lastIndexOf('/'));
+        if (!(await this.#host.fileStreams.removeEmptyDirectory(this.#path(folder)))) break;
+      }
+    } catch (error) {
+      throw fileStoreError(error, this.name);
+    }
+  }
+
+  async barrier(): Promise<void> {
+    const wanted = this.#written;
+    while (this.#durable < wanted) {
+      if (this.#syncing === undefined) {
+        await this.#sync();
+        continue;
+      }
+      // One that began before our last put does not cover it; where it fails, ours says so for itself.
+      await this.#syncing.catch(() => undefined);
+    }
+  }
+
+  async #sync(): Promise<void> {
+    const covered = this.#written;
+    const running = this.#host.fileStreams.syncFileSystem(this.#root);
+    this.#syncing = running;
+    try {
+      await running;
+      this.#durable = Math.max(this.#durable, covered);
+    } catch (error) {
+      throw fileStoreError(error, this.name);
+    } finally {
+      this.#syncing = undefined;
+    }
+  }
+
+  async ensurePlace(): Promise<void> {
+    try {
+      await this.#host.files.makeDirectory(this.#root, { mode: 0o750 });
+    } catch (error) {
+      throw fileStoreError(error, this.name);
+    }
+  }
+
+  async probe(signal: AbortSignal): Promise<BackendCapabilities> {
+    await this.#requireRoot();
+    return probeFileStore(this, this.#host, signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#syncing?.catch(() => undefined);
+  }
+
+  #path(name: string): string {
+    return `${this.#root}/${name}`;
+  }
+
+  async #requireRoot(): Promise<void> {
+    let facts: FileFacts | undefined;
+    try {
+      // With the slash a link to the directory is followed.
+      facts = await this.#host.fileStreams.stat(`${this.#root}/`);
+    } catch (error) {
+      throw fileStoreError(error, this.name);
+    }
+    if (facts?.kind !== 'directory')
+      throw fail('STORE_MISSING_PLACE', { message: `there is no directory ${this.#root}`, subject: this.name });
+  }
+
+  async #statFile(name: string, signal: AbortSignal | undefined): Promise<FileFacts | undefined> {
+    signal?.throwIfAborted();
+    try {
+      const facts = await this.#host.fileStreams.stat(this.#path(name));
+      return facts?.kind === 'file' ? facts : undefined;
+    } catch (error) {
+      throw fileStoreError(error, this.name);
+    }
+  }
+}
