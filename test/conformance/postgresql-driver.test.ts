@@ -169,7 +169,10 @@ describeSystem('postgresql-15', 'PostgreSQL driver', () => {
       const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
       try {
         const [line] = (await once(parent.stdout, 'data')) as [Buffer];
-        await writeFile(join(pair.server('east').dataDirectory, 'postmaster.pid'), `${line.toString().trim()}\n`);
+        const { dataDirectory, dir, port } = pair.server('east');
+        const dead = line.toString().trim();
+        await writeFile(join(dataDirectory, 'postmaster.pid'), [dead, dataDirectory, '1', port, dir, '127.0.0.1', ''].join('\n'));
+        await writeFile(join(dir, `.s.PGSQL.${port}.lock`), `${dead}\n`);
         await new Step(pair.host, 'thaw').run(pair.openSite('east'));
         expect(await pair.write('east', 'again')).toBe('acknowledged');
       } finally {

@@ -153,7 +153,7 @@ export async function startPostgres(target: PostgresCluster): Promise<RunningPos
     port: target.port,
     dir: target.dir,
     command: [...target.commandPrefix, join(target.binDirectory, 'postgres'), '-D', target.dataDirectory],
-    prepare: () => forgetDeadServer(target.dataDirectory),
+    prepare: () => forgetDeadServer(target),
     isReady: (pid) => acceptsConnections(target.dataDirectory, pid),
     // Fast shutdown: clients are sent away, a checkpoint is written, standbys receive everything.
     stopSignal: 'SIGINT',
@@ -224,11 +224,12 @@ async function ensureSlot(primary: RunningPostgres, slot: string): Promise<void>
 }
 
 /** A killed server keeps its number until somebody has waited for it, which not every init does at once: PostgreSQL would take its lock file for that of a live one. */
-async function forgetDeadServer(dataDirectory: string): Promise<void> {
-  const file = join(dataDirectory, 'postmaster.pid');
-  if (!existsSync(file)) return;
-  const pid = Number((await readFile(file, 'utf8')).split('\n')[0]);
-  if (Number.isInteger(pid) && existsSync(`/proc/${pid}`) && readProcess(pid) === undefined) await rm(file);
+async function forgetDeadServer(target: PostgresCluster): Promise<void> {
+  for (const file of [join(target.dataDirectory, 'postmaster.pid'), join(target.dir, `.s.PGSQL.${target.port}.lock`)]) {
+    if (!existsSync(file)) continue;
+    const pid = Number((await readFile(file, 'utf8')).split('\n')[0]);
+    if (Number.isInteger(pid) && existsSync(`/proc/${pid}`) && readProcess(pid) === undefined) await rm(file);
+  }
 }
 
 /** The last line of postmaster.pid says so, as pg_ctl reads it; trying to connect would fill the log with refusals. */

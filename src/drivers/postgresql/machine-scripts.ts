@@ -38,9 +38,12 @@ bar() { : >"$here/standby.signal"; sync "$here/standby.signal" "$here"; }
 # A killed postmaster that nobody has waited for yet keeps its number, and PostgreSQL would take its lock file for that of a live one.
 forget_dead() {
   [ -e "$here/postmaster.pid" ] && [ -z "$(processes)" ] || return 0
-  read -r dead <"$here/postmaster.pid" || return 0
+  { read -r dead; read -r _; read -r _; read -r port; read -r sockets; } <"$here/postmaster.pid" 2>/dev/null || return 0
   read -r line 2>/dev/null <"/proc/$dead/stat" || return 0
-  case \${line##*) } in Z*) rm -f "$here/postmaster.pid";; esac
+  case \${line##*) } in Z*) ;; *) return 0;; esac
+  for lock in "$here/postmaster.pid" "$sockets/.s.PGSQL.$port.lock"; do
+    if read -r owner 2>/dev/null <"$lock" && [ "$owner" = "$dead" ]; then rm -f "$lock"; fi
+  done
 }
 # Waits for a script that an earlier controller began here; then looks again where the directory is.
 alone() {
