@@ -12,5 +12,6 @@ export function boundedDuration(description: string, leastMs: number, mostMs: nu
     .meta({ description, examples });
 }
 
+export const minuteMs = 60_000;
 export const hourMs = 3_600_000;
 export const dayMs = 24 * hourMs;

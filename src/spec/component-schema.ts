@@ -1,7 +1,7 @@
 /** The keys that every component has, whatever its driver, save for `sites`, whose content is the driver's. */
 import { z } from 'zod';
+import { backupSchema } from './backup-section.ts';
 import { boundedDuration, dayMs, hourMs } from './bounded-duration.ts';
-import { backupSchema } from './planned-sections.ts';
 import { nameSchema } from './section-schemas.ts';
 
 export const componentCommonSchema = z.strictObject({

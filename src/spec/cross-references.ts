@@ -164,28 +164,11 @@ function checkSites(name: string, component: LocatedNode, catalog: DriverCatalog
   }
 }
 
-function checkRepositories(name: string, component: LocatedNode, collector: FaultCollector): void {
-  const repositories = [...entriesOf(childOf(collector.root, 'repositories')).keys()];
-  const backup = childOf(component, 'backup');
-  if (backup?.kind !== 'list') return;
-  for (const [index, item] of backup.items.entries()) {
-    const to = textOf(childOf(item, 'to'));
-    if (to === undefined || repositories.includes(to)) continue;
-    collector.add(
-      ['components', name, 'backup', index, 'to'],
-      'value',
-      `component ${name} is backed up to "${to}", and there is no such repository`,
-      didYouMean(to, repositories, repositories.length === 0 ? 'Name it below repositories.' : `There are: ${repositories.join(', ')}.`),
-    );
-  }
-}
-
 export function checkComponents(catalog: DriverCatalog, collector: FaultCollector): void {
   const components = entriesOf(childOf(collector.root, 'components'));
   for (const [name, entry] of components) {
     checkNeedsExist(name, entry.node, components, collector);
     checkSites(name, entry.node, catalog, collector);
-    checkRepositories(name, entry.node, collector);
   }
   checkCycles(components, collector);
 }

@@ -9,7 +9,8 @@ import { assert } from '../base/assert.ts';
 import type { Json, JsonObject } from '../base/json.ts';
 import type { AnyDriver, DriverCatalog } from '../contracts/driver.ts';
 import { componentCommonSchema } from './component-schema.ts';
-import { channelSchema, drillSchema, repositorySchema } from './planned-sections.ts';
+import { channelSchema, drillSchema } from './planned-sections.ts';
+import { type RepositoryKind, type RepositoryKinds, repositoryCommonSchema } from './repository-section.ts';
 import { isSecretSchema, type Schema } from './schema-shape.ts';
 import {
   failbackSchema,
@@ -159,10 +160,35 @@ function componentJson(catalog: DriverCatalog, common: JsonObject): JsonObject {
   };
 }
 
-export function specJsonSchema(catalog: DriverCatalog): JsonObject {
+function repositoryKindJson(kind: RepositoryKind, common: JsonObject, definitions: Record<string, JsonObject>): JsonObject {
+  const options = takeDefinitions(inputJson(kind.options as Schema), `repository-${kind.name}`, definitions);
+  const named: JsonObject = { const: kind.name, description: kind.title };
+  return { title: kind.title, ...withProperties(options, { ...(common.properties as JsonObject), driver: named }, ['driver']) };
+}
+
+function repositoryJson(kinds: RepositoryKinds, definitions: Record<string, JsonObject>): JsonObject {
+  const common = inputJson(repositoryCommonSchema);
+  const names = [...kinds.keys()];
+  for (const kind of kinds.values()) definitions[`repository-${kind.name}`] = repositoryKindJson(kind, common, definitions);
+  const driver: JsonObject = { ...((common.properties as JsonObject).driver as JsonObject), ...(names.length > 0 ? { enum: names } : {}) };
+  return {
+    type: 'object',
+    description: 'A place where backups are kept',
+    properties: { driver },
+    required: ['driver'],
+    allOf: names.map((name) => ({
+      if: { properties: { driver: { const: name } }, required: ['driver'] },
+      // biome-ignore lint/suspicious/noThenProperty: this is JSON Schema's own word; the value is data and never awaited.
+      then: { $ref: `#/$defs/repository-${name}` },
+    })),
+  };
+}
+
+export function specJsonSchema(catalog: DriverCatalog, repositories: RepositoryKinds = new Map()): JsonObject {
   const common = inputJson(componentCommonSchema);
   const definitions: Record<string, JsonObject> = { hands: inputJson(handsSchema) };
   for (const driver of catalog.values()) definitions[`driver-${driver.name}`] = driverJson(driver, common, definitions);
+  const repository = repositoryJson(repositories, definitions);
   return {
     $schema: draft,
     title: 'Holdfast spec',
@@ -181,7 +207,7 @@ export function specJsonSchema(catalog: DriverCatalog): JsonObject {
       watch: inputJson(watchSchema),
       failover: inputJson(failoverSchema),
       failback: inputJson(failbackSchema),
-      repositories: mapOf(inputJson(repositorySchema), 'Places where backups are kept (read and checked; not acted on yet)', 1),
+      repositories: mapOf(repository, 'Places where backups are kept', 1),
       drills: { type: 'array', description: 'Rehearsals (read and checked; not acted on yet)', items: inputJson(drillSchema) },
       tell: mapOf(inputJson(channelSchema), 'Who is told (read and checked; not acted on yet)', 1),
     },

@@ -219,32 +219,6 @@ describe('faults of components', () => {
 });
 
 describe('faults of sections that have no effect yet', () => {
-  const backup = (items: string) => `${good}    backup:\n      - ${items}\n`;
-  test('a schedule that is none', () =>
-    expectFaults(backup('{ what: base, every: ▲nightly }'), { message: '"nightly" is not a schedule', hint: /hourly, daily, weekly/ }));
-  test('a schedule that never comes', () =>
-    expectFaults(backup('{ what: base, every: ▲"0 0 30 2 *" }'), {
-      message: '"0 0 30 2 *" never comes',
-      hint: /cron pattern of five fields/,
-    }));
-  test('neither a schedule nor continuous', () =>
-    expectFaults(backup('▲{ what: base }'), { message: 'nothing says when this is backed up', hint: /every: daily/ }));
-  test('both', () => expectFaults(backup('{ what: base, every: daily, continuous: ▲true }'), { message: /not both/, hint: /Take/ }));
-  test('an unknown repository', () =>
-    expectFaults(`${backup('{ what: base, every: daily, to: ▲mian }')}repositories: { main: { driver: filesystem, path: /r } }\n`, {
-      message: /backed up to "mian"/,
-      hint: 'Did you mean "main"?',
-    }));
-  test('an unknown kind of repository', () =>
-    expectFaults(`${good}repositories: { main: { driver: ▲s4, bucket: b } }\n`, {
-      message: '"driver" must be one of filesystem, s3, not "s4"',
-      hint: 'Did you mean "s3"?',
-    }));
-  test('a repository without its kind', () =>
-    expectFaults(`${good}repositories: { ▲main: { bucket: b } }\n`, {
-      message: '"driver" is missing in repository main',
-      hint: 'One of: filesystem, s3.',
-    }));
   test('a drill', () =>
     expectFaults(`${good}drills: [{ kind: failover, every: monthly, window: ▲"Sat 02:00-06:00 Mars" }]\n`, {
       message: '"Mars" is not a time zone',

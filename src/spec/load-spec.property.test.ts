@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { fakeCatalog } from '../../test/fakes/driver-catalog.ts';
+import { fakeCatalog, fakeRepositories } from '../../test/fakes/driver-catalog.ts';
 import { fakeHost } from '../../test/fakes/host.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { findCycles } from './cross-references.ts';
@@ -43,7 +43,7 @@ const secretText = 'correct horse battery staple';
 async function faultsOfText(text: string) {
   const host = fakeHost({ env: { DB_PASSWORD: secretText }, files: { 'a.yaml': text } });
   try {
-    await loadSpec(['a.yaml'], { catalog: fakeCatalog, host });
+    await loadSpec(['a.yaml'], { catalog: fakeCatalog, repositories: fakeRepositories, host });
     return [];
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code !== 'SPEC_INVALID') throw error;

@@ -108,7 +108,7 @@ components:
       - { what: base, every: "0 * * * *", keep: { proven: 7, daily: 30 }, prove: { every: weekly, level: P4 }, to: main }
       - { what: wal, continuous: true, keep: 7d }
 repositories:
-  main: { driver: s3, bucket: dr-backups, region: us-west-2, encryption: { kms: "alias/holdfast" }, lock: 30d }
+  main: { driver: s3, bucket: dr-backups, region: us-west-2, encryption: { kms: "alias/holdfast", key: { env: DB_PASSWORD } }, lock: 30d }
 drills:
   - { kind: failover, every: quarterly, window: "Sat 02:00-06:00 UTC", approve: 1 }
 tell:
@@ -116,23 +116,23 @@ tell:
 `,
     });
     expect(spec.notices.map(({ line, column, path, message }) => ({ line, column, path, message }))).toEqual([
-      {
-        line: 13,
-        column: 5,
-        path: 'components.orders-db.backup',
-        message: 'backup is read and checked, but this version does not act on it yet',
-      },
-      {
-        line: 16,
-        column: 1,
-        path: 'repositories',
-        message: 'repositories are read and checked, but this version does not act on them yet',
-      },
       { line: 18, column: 1, path: 'drills', message: 'drills are read and checked, but this version does not act on them yet' },
       { line: 20, column: 1, path: 'tell', message: 'tell is read and checked, but this version does not act on it yet' },
+      {
+        line: 15,
+        column: 46,
+        path: 'components.orders-db.backup[1].keep',
+        message: expect.stringMatching(/kept for 7 d, and base for 30 d/),
+      },
     ]);
-    expect(spec.components.get('orders-db')?.backup?.[1]).toEqual({ what: 'wal', continuous: true, keep: 604_800_000 });
-    expect(spec.repositories?.get('main')).toMatchObject({ driver: 's3', lock: 2_592_000_000 });
+    expect(spec.components.get('orders-db')?.backup?.[1]).toEqual({ what: 'wal', to: 'main', keep: { forMs: 604_800_000 } });
+    expect(spec.repositories?.get('main')).toMatchObject({
+      driver: 's3',
+      inRegion: 'us-west-2',
+      lockMs: 2_592_000_000,
+      storeKey: 'alias/holdfast',
+      encryption: { kind: 'key', secret: expect.any(Secret) },
+    });
     expect(spec.drills).toHaveLength(1);
     expect(spec.tell?.get('on-call')).toEqual({ channel: 'pagerduty', key: { env: 'NOT_SET_AND_NOT_NEEDED' } });
   });

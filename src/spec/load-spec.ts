@@ -10,6 +10,7 @@ import { hashJson } from '../base/hashing.ts';
 import { nearestWord } from '../base/nearest.ts';
 import type { DriverCatalog } from '../contracts/driver.ts';
 import type { Host } from '../host/host.ts';
+import { backupNotices } from './backup-notices.ts';
 import { checkComponents, checkRegions } from './cross-references.ts';
 import type { Fault } from './fault.ts';
 import { FaultCollector } from './fault-collector.ts';
@@ -17,8 +18,9 @@ import { childOf, entriesOf, type LocatedNode, plainValue } from './located-node
 import { mergeFiles } from './merge-files.ts';
 import { noticesOf } from './notices.ts';
 import { parseYaml } from './parse-yaml.ts';
-import { channelSchema, drillSchema, repositorySchema } from './planned-sections.ts';
+import { channelSchema, drillSchema } from './planned-sections.ts';
 import { readComponent } from './read-component.ts';
+import { type RepositoryKinds, type RepositorySpec, readRepository } from './repository-section.ts';
 import { SecretPlacement } from './secret-placement.ts';
 import { failbackSchema, failoverSchema, nameSchema, objectivesSchema, regionSchema, specVersion, watchSchema } from './section-schemas.ts';
 import type { ComponentSpec, RegionSpec, Spec } from './spec.ts';
@@ -28,8 +30,10 @@ export { type Fault, faultsOf, formatFaults } from './fault.ts';
 export interface LoadOptions {
   readonly catalog: DriverCatalog;
   readonly host: Host;
-  /** False leaves secrets unread: each becomes a placeholder that can't be revealed. Default true. */
-  readonly resolveSecrets?: boolean;
+  /** The kinds of repositories there are; without them a spec can have none. */
+  readonly repositories?: RepositoryKinds;
+  /** False leaves secrets unread: each becomes a placeholder that can't be revealed; `repositories` reads only theirs. Default true. */
+  readonly resolveSecrets?: boolean | 'repositories';
 }
 
 export const topLevelKeys = [
@@ -157,21 +161,10 @@ function readNamed<T>(
 }
 
 /** The sections that nothing acts on yet; left out where the spec has none. */
-function readPlanned(collector: FaultCollector): Pick<Spec, 'repositories' | 'drills' | 'tell'> {
+function readPlanned(collector: FaultCollector): Pick<Spec, 'drills' | 'tell'> {
   const { root } = collector;
   const drills = childOf(root, 'drills') && collector.parse(['drills'], z.array(drillSchema), '"drills"');
   return {
-    ...(childOf(root, 'repositories')
-      ? {
-          repositories: readNamed(
-            collector,
-            'repositories',
-            repositorySchema,
-            'repository',
-            'repositories: { main: { driver: filesystem, path: /var/lib/holdfast/repository } }',
-          ),
-        }
-      : {}),
     ...(drills ? { drills } : {}),
     ...(childOf(root, 'tell')
       ? { tell: readNamed(collector, 'tell', channelSchema, 'channel', 'tell: { on-call: { channel: pagerduty, key: { env: PD_KEY } } }') }
@@ -179,8 +172,20 @@ function readPlanned(collector: FaultCollector): Pick<Spec, 'repositories' | 'dr
   };
 }
 
-async function readComponents(collector: FaultCollector, options: LoadOptions): Promise<ReadonlyMap<string, ComponentSpec>> {
+async function readRepositories(collector: FaultCollector, options: LoadOptions): Promise<ReadonlyMap<string, RepositorySpec>> {
   const secrets = new SecretPlacement(options.resolveSecrets === false ? undefined : options.host.secrets, collector);
+  const kinds = options.repositories ?? new Map();
+  const example = 'repositories: { main: { driver: filesystem, path: /var/lib/holdfast/repository } }';
+  const read = new Map<string, RepositorySpec>();
+  for (const [name, node] of namedEntries(collector, 'repositories', example)) {
+    const repository = await readRepository(name, node, { kinds, collector, secrets });
+    if (repository !== undefined) read.set(name, repository);
+  }
+  return read;
+}
+
+async function readComponents(collector: FaultCollector, options: LoadOptions): Promise<ReadonlyMap<string, ComponentSpec>> {
+  const secrets = new SecretPlacement((options.resolveSecrets ?? true) === true ? options.host.secrets : undefined, collector);
   const components = new Map<string, ComponentSpec>();
   for (const [name, node] of namedEntries(collector, 'components', 'components: { orders-db: { driver: postgresql } }')) {
     const component = await readComponent(name, node, { catalog: options.catalog, collector, secrets });
@@ -210,6 +215,7 @@ async function readSpec(
   );
   const regions = new Map<string, RegionSpec>([...roles].map(([region, { role }]) => [region, { name: region, role }]));
   const components = await readComponents(collector, options);
+  const repositories = childOf(root, 'repositories') && (await readRepositories(collector, options));
   const planned = readPlanned(collector);
   checkRegions(collector);
   checkComponents(options.catalog, collector);
@@ -222,8 +228,9 @@ async function readSpec(
     watch,
     failover,
     failback,
+    ...(repositories === undefined ? {} : { repositories }),
     ...planned,
-    notices: noticesOf(root),
+    notices: [...noticesOf(root), ...backupNotices(root, { objectives, regions, components, repositories: repositories ?? new Map() })],
     files: [...sources.keys()],
     digest: hashJson([...sources.values()]),
   };

@@ -3,7 +3,7 @@ import type { Fault } from './fault.ts';
 import { faultAt } from './fault-collector.ts';
 import { childOf, entriesOf, type LocatedNode } from './located-node.ts';
 
-const plannedSections = ['repositories', 'drills', 'tell'] as const;
+const plannedSections = ['drills', 'tell'] as const;
 
 /** Keys inside sections that are acted on, with what is done instead. */
 const plannedKeys = [
@@ -27,21 +27,6 @@ const hint = 'Keep doing by hand, or by other means, what it asks for.';
 /** One notice for each kind of part, at the first of them. */
 export function noticesOf(root: LocatedNode): readonly Fault[] {
   const notices: Fault[] = [];
-  const components = [...entriesOf(childOf(root, 'components'))];
-  const backedUp = components.filter(([, { node }]) => childOf(node, 'backup') !== undefined);
-  const [first] = backedUp;
-  if (first !== undefined) {
-    const [name, entry] = first;
-    const key = entriesOf(entry.node).get('backup')?.key ?? entry.key;
-    notices.push(
-      faultAt(
-        key,
-        ['components', name, 'backup'],
-        message('backup', 'is'),
-        backedUp.length === 1 ? hint : `${hint} (${backedUp.length} components have a backup section.)`,
-      ),
-    );
-  }
   for (const { section, key, instead } of plannedKeys) {
     const entry = entriesOf(childOf(root, section)).get(key);
     if (entry !== undefined) notices.push(faultAt(entry.key, [section, key], message(`${section}.${key}`, 'is'), instead));

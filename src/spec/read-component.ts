@@ -5,6 +5,7 @@
 import type { z } from 'zod';
 import { nearestWord } from '../base/nearest.ts';
 import type { AnyDriver, DriverCatalog } from '../contracts/driver.ts';
+import { type BackupSpec, readBackups } from './backup-section.ts';
 import { componentCommonKeys, componentCommonSchema } from './component-schema.ts';
 import type { SpecPath } from './fault.ts';
 import type { FaultCollector } from './fault-collector.ts';
@@ -152,6 +153,17 @@ function askDriver(path: SpecPath, driver: AnyDriver, component: ComponentSpec, 
   }
 }
 
+function backupsOf(
+  name: string,
+  written: z.output<typeof componentCommonSchema>['backup'],
+  driver: AnyDriver,
+  collector: FaultCollector,
+): readonly BackupSpec[] | undefined {
+  if (written === undefined) return undefined;
+  const repositories = [...entriesOf(childOf(collector.root, 'repositories')).keys()];
+  return readBackups(written, { component: name, system: driver.title, kinds: driver.backups?.kinds, repositories, collector });
+}
+
 /** The component, or undefined when it has faults (which the collector then has). */
 export async function readComponent(name: string, node: LocatedNode, reading: ComponentReading): Promise<ComponentSpec | undefined> {
   const { collector } = reading;
@@ -164,6 +176,7 @@ export async function readComponent(name: string, node: LocatedNode, reading: Co
   const common = commonPart(name, node, path, collector);
   const own = driver && (await driverPart(name, node, path, driver, reading));
   const sites = await readSites(name, node, [...path, 'sites'], driver, reading);
+  const backup = driver && common && backupsOf(name, common.backup, driver, collector);
   if (driver === undefined || common === undefined || own === undefined || sites === undefined) return undefined;
   const component: ComponentSpec = {
     name,
@@ -176,7 +189,7 @@ export async function readComponent(name: string, node: LocatedNode, reading: Co
     canaryEveryMs: common['canary-every'],
     options: own.options,
     sites,
-    ...(common.backup === undefined ? {} : { backup: common.backup }),
+    ...(backup === undefined ? {} : { backup }),
   };
   const before = collector.faults.length;
   askDriver(path, driver, component, collector);

@@ -16,12 +16,17 @@ export const namedSchedules: Readonly<Record<string, string>> = {
   yearly: '0 3 1 1 *',
 };
 
+/** The five cron fields of a schedule as it is written. */
+export function patternOf(written: string): string {
+  return Object.hasOwn(namedSchedules, written) ? (namedSchedules[written] as string) : written;
+}
+
 /** Any instant will do: whether a pattern ever comes does not depend on it. */
 const someInstant = '2024-01-01T00:00:00';
 
 /** What is wrong with a schedule, in words; undefined when nothing is. */
 export function scheduleFault(text: string): string | undefined {
-  const pattern = Object.hasOwn(namedSchedules, text) ? (namedSchedules[text] as string) : text;
+  const pattern = patternOf(text);
   if (pattern.trim().split(/\s+/).length !== 5) return `"${text}" is not a schedule`;
   try {
     return new Cron(pattern, { timezone: 'UTC' }).nextRun(someInstant) === null ? `"${text}" never comes` : undefined;

@@ -2,8 +2,10 @@
  * The spec after validation: what the rest of Holdfast works from. Times are milliseconds, shares run from 0 to 1, secrets are resolved. Immutable.
  */
 import type { DriverKind } from '../contracts/driver.ts';
+import type { BackupSpec } from './backup-section.ts';
 import type { Fault } from './fault.ts';
-import type { BackupSpec, ChannelSpec, DrillSpec, RepositorySpec } from './planned-sections.ts';
+import type { ChannelSpec, DrillSpec } from './planned-sections.ts';
+import type { RepositorySpec } from './repository-section.ts';
 
 export type RegionRole = 'active' | 'standby' | 'witness';
 
@@ -48,7 +50,6 @@ export interface ComponentSpec {
   /** As the driver's `componentOptions` schema gives them. */
   readonly options: unknown;
   readonly sites: ReadonlyMap<string, SiteSpec>;
-  /** Read and kept; not acted on yet. */
   readonly backup?: readonly BackupSpec[];
 }
 
@@ -99,8 +100,9 @@ export interface Spec {
   readonly watch: WatchPolicy;
   readonly failover: FailoverPolicy;
   readonly failback: FailbackPolicy;
-  /** Read and kept; not acted on yet. */
+  /** Where backups are kept. */
   readonly repositories?: ReadonlyMap<string, RepositorySpec>;
+  /** Read and kept; not acted on yet. */
   readonly drills?: readonly DrillSpec[];
   readonly tell?: ReadonlyMap<string, ChannelSpec>;
   /** What is no fault, but people should know: sections that are read and have no effect yet. */

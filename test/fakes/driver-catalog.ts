@@ -8,16 +8,25 @@ import { type AnyDriver, type DriverCatalog, type DriverKind, defineDriver } fro
 import { commandLine, duration, share } from '../../src/contracts/options.ts';
 import { secretReference } from '../../src/contracts/secret-reference.ts';
 
-const open = () => {
+const unopened = (): never => {
   throw fail('BUG_BROKEN_BELIEF', { message: 'the drivers of this catalog have options only' });
 };
 
 function common(name: string, title: string, kind: DriverKind) {
-  return { name, title, summary: `${title}, without a system behind it.`, kind, verbs: [], hasCanary: false, open };
+  return { name, title, summary: `${title}, without a system behind it.`, kind, verbs: [], hasCanary: false, open: unopened };
 }
 
 const store = defineDriver({
   ...common('memory-store', 'Memory store', 'data'),
+  backups: {
+    kinds: [
+      { what: 'base', summary: 'all of it', continuous: false, isDefault: true },
+      { what: 'dump', summary: 'statements', continuous: false },
+      { what: 'wal', summary: 'the log', continuous: true },
+    ],
+    openSource: unopened,
+    openRestorer: unopened,
+  },
   componentOptions: z.strictObject({
     database: z
       .string()
@@ -111,6 +120,40 @@ const check = defineDriver({
   componentOptions: z.strictObject({ expect: z.json().meta({ description: 'The answer that is right' }).optional() }),
   siteOptions: z.strictObject({}),
 });
+
+/** Kinds of repositories that only have options. */
+export const fakeRepositories = new Map(
+  [
+    {
+      name: 'filesystem',
+      title: 'A directory',
+      options: z.strictObject({
+        path: z
+          .string()
+          .min(1)
+          .meta({ description: 'Directory', examples: ['/var/lib/holdfast/repository'] }),
+      }),
+    },
+    {
+      name: 's3',
+      title: 'A bucket',
+      options: z.strictObject({
+        bucket: z
+          .string()
+          .min(1)
+          .meta({ description: 'Name of the bucket', examples: ['dr-backups'] }),
+        region: z
+          .string()
+          .min(1)
+          .meta({ description: 'Region of the bucket', examples: ['us-west-2'] })
+          .optional(),
+        'access-key-id': secretReference
+          .meta({ description: 'Where the access key id is', examples: [{ env: 'AWS_ACCESS_KEY_ID' }] })
+          .optional(),
+      }),
+    },
+  ].map((kind) => [kind.name, kind]),
+);
 
 export const fakeCatalog: DriverCatalog = new Map<string, AnyDriver>(
   [store, workload, route, check].map((driver: AnyDriver) => [driver.name, driver]),

@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { type Fault, faultsOf, formatFaults, loadSpec } from '../../src/spec/load-spec.ts';
-import { fakeCatalog } from '../fakes/driver-catalog.ts';
+import { fakeCatalog, fakeRepositories } from '../fakes/driver-catalog.ts';
 import { fakeHost } from '../fakes/host.ts';
 
 /** Three regions, and no components yet. */
@@ -24,7 +24,12 @@ export const good = `${head}components:\n${db}`;
 export const env = { DB_PASSWORD: 'correct horse' };
 
 export async function load(files: Record<string, string>, resolveSecrets = true) {
-  return loadSpec(Object.keys(files), { catalog: fakeCatalog, host: fakeHost({ env, files }), resolveSecrets });
+  return loadSpec(Object.keys(files), {
+    catalog: fakeCatalog,
+    repositories: fakeRepositories,
+    host: fakeHost({ env, files }),
+    resolveSecrets,
+  });
 }
 
 /** The faults of files; none when they load. */
@@ -37,6 +42,12 @@ export async function faultsIn(files: Record<string, string>): Promise<readonly 
     return faultsOf(error);
   }
   return [];
+}
+
+/** The notices of a file that loads, each with the line it is shown at. */
+export async function noticesIn(text: string) {
+  const spec = await load({ 'orders.yaml': text });
+  return spec.notices.map(({ line, path, message, hint }) => ({ line, path, message, hint }));
 }
 
 /** The text without its marks, and the places that they stood before. */
