@@ -8,7 +8,7 @@ import { dayMs, hourMs } from './bounded-duration.ts';
 import type { Fault, SpecPath } from './fault.ts';
 import { describePlace, faultAt } from './fault-collector.ts';
 import { type LocatedNode, nodeAt, placeAt } from './located-node.ts';
-import type { RepositorySpec } from './repository-section.ts';
+import type { RepositorySpec } from './repository-spec.ts';
 import { longestPauseMs } from './schedule-times.ts';
 import type { ComponentSpec, Objectives, RegionSpec } from './spec.ts';
 

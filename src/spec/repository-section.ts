@@ -9,6 +9,7 @@ import { secretReference } from '../contracts/secret-reference.ts';
 import { boundedDuration, dayMs, hourMs } from './bounded-duration.ts';
 import type { FaultCollector } from './fault-collector.ts';
 import { childOf, entriesOf, type LocatedNode, pickEntries } from './located-node.ts';
+import type { EncryptionSpec, RepositorySpec } from './repository-spec.ts';
 import type { Schema } from './schema-shape.ts';
 import type { SecretPlacement } from './secret-placement.ts';
 import { nameSchema } from './section-schemas.ts';
@@ -21,25 +22,6 @@ export interface RepositoryKind {
   readonly options: z.ZodType;
 }
 export type RepositoryKinds = ReadonlyMap<string, RepositoryKind>;
-
-/** What opens the repository. */
-export type EncryptionSpec = { readonly kind: 'passphrase' | 'key'; readonly secret: Secret };
-
-export interface RepositorySpec {
-  readonly name: string;
-  /** The kind of place: `filesystem`, `s3`. */
-  readonly driver: string;
-  /** As the kind's own schema gives them. */
-  readonly options: unknown;
-  /** The region of the spec whose loss takes the repository along; undefined: none of them, as far as the spec says. */
-  readonly inRegion?: string;
-  /** Undefined: what is stored is not encrypted by Holdfast. */
-  readonly encryption?: EncryptionSpec;
-  /** The key of a key management service by which the store itself encrypts. */
-  readonly storeKey?: string;
-  /** Nothing stored can be removed for so long, by anybody. */
-  readonly lockMs?: number;
-}
 
 const secret = (description: string, file: string) => secretReference.meta({ description, examples: [{ file }] });
 

@@ -5,7 +5,7 @@ import type { DriverKind } from '../contracts/driver.ts';
 import type { BackupSpec } from './backup-section.ts';
 import type { Fault } from './fault.ts';
 import type { ChannelSpec, DrillSpec } from './planned-sections.ts';
-import type { RepositorySpec } from './repository-section.ts';
+import type { RepositorySpec } from './repository-spec.ts';
 
 export type RegionRole = 'active' | 'standby' | 'witness';
 
