@@ -1,0 +1,276 @@
+/**
+ * Two years of a repository under a simulated clock: backups, proofs that fail, leases, locks, increments, a clock that jumps. After each run of retention an oracle that shares no
+ * code with it looks at what is left. Rates of all faults are drawn from the seed too.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { dayMs, entryOf, hourMs, leaseOf, proofOf, segmentName } from '../../test/fakes/catalogue.ts';
+import { seededRandom } from '../../test/fakes/host.ts';
+import type { CatalogueEntry } from './records.ts';
+import { computeRetention, type RetentionPlan } from './retention.ts';
+import { type RetentionPolicy, retentionDefaults } from './retention-policy.ts';
+
+const startMs = Date.UTC(2024, 0, 1);
+
+interface World {
+  entries: CatalogueEntry[];
+  /** The oldest log segment that is there; all up to now are. */
+  oldestSegment: number;
+}
+
+const segmentAt = (atMs: number) => Math.floor((atMs - startMs) / hourMs) + 1;
+
+/** Proven by the plainest reading: the last proof that says something passed, at a level above P1 at some point since the last failure. */
+function provenPlainly(entry: CatalogueEntry): boolean {
+  let proven = false;
+  for (const proof of entry.proofs) {
+    if (proof.inconclusive !== undefined) continue;
+    if (!proof.ok) proven = false;
+    else if (['P2', 'P3', 'P4', 'P5'].includes(proof.reached)) proven = true;
+  }
+  return proven;
+}
+
+const newestProven = (entries: readonly CatalogueEntry[]) =>
+  entries
+    .filter(provenPlainly)
+    .reduce<CatalogueEntry | undefined>(
+      (newest, entry) => (newest && newest.backup.facts.consistentAtMs > entry.backup.facts.consistentAtMs ? newest : entry),
+      undefined,
+    );
+
+/** The newest proven one of each of the newest days (or weeks, months) that have one, in UTC. */
+function expectedOfTier(entries: readonly CatalogueEntry[], wanted: number, bucketOf: (at: Date) => string): CatalogueEntry[] {
+  const buckets = new Map<string, CatalogueEntry>();
+  const ordered = entries
+    .filter((entry) => !entry.tombstone && provenPlainly(entry))
+    .toSorted((left, right) => right.backup.facts.consistentAtMs - left.backup.facts.consistentAtMs);
+  for (const entry of ordered) {
+    const bucket = bucketOf(new Date(entry.backup.facts.consistentAtMs));
+    if (!buckets.has(bucket)) buckets.set(bucket, entry);
+  }
+  return [...buckets.values()].slice(0, wanted);
+}
+
+const dayOf = (at: Date) => at.toISOString().slice(0, 10);
+const monthOf = (at: Date) => at.toISOString().slice(0, 7);
+const weekOf = (at: Date) => dayOf(new Date(at.getTime() - ((at.getUTCDay() + 6) % 7) * dayMs));
+
+function checkInvariants(before: World, plan: RetentionPlan, policy: RetentionPolicy, nowMs: number): void {
+  const gone = new Set(plan.due.map(({ entry }) => entry));
+  const tombstoned = new Set(plan.remove.map(({ entry }) => entry));
+  const going = new Set([...gone, ...tombstoned]);
+  const newest = newestProven(before.entries);
+  expect(newest === undefined || !gone.has(newest), 'the newest proven one stays').toBe(true);
+  const newestLive = newestProven(before.entries.filter((entry) => !entry.tombstone));
+  expect(newestLive === undefined || !tombstoned.has(newestLive), 'the newest proven one gets no tombstone').toBe(true);
+  if (newest === undefined) expect(going.size, 'nothing goes where nothing is proven').toBe(0);
+  for (const entry of going) {
+    expect(
+      entry.leases.every(({ untilMs }) => untilMs <= nowMs),
+      'nothing leased goes',
+    ).toBe(true);
+    expect((entry.lockedUntilMs ?? 0) <= nowMs, 'nothing locked goes').toBe(true);
+  }
+  for (const entry of gone) {
+    expect(entry.tombstone, 'only what has a tombstone goes').toBeDefined();
+    expect(nowMs - (entry.tombstone?.atMs ?? nowMs), 'nothing goes before its grace').toBeGreaterThanOrEqual(policy.graceMs);
+  }
+  const staying = before.entries.filter((entry) => !gone.has(entry));
+  const stayingIds = new Set(staying.map(({ backup }) => backup.backupId));
+  const liveIds = new Set(staying.filter((entry) => !entry.tombstone && !tombstoned.has(entry)).map(({ backup }) => backup.backupId));
+  for (const entry of staying) {
+    const live = liveIds.has(entry.backup.backupId);
+    for (const id of entry.backup.facts.needs ?? []) if (live) expect(stayingIds.has(id), `${entry.backup.backupId} has ${id}`).toBe(true);
+    const first = entry.backup.facts.archive?.first as string;
+    for (const cut of plan.archives) expect(first >= cut.before, 'the log stays that a backup needs').toBe(true);
+  }
+  for (const [tier, bucketOf] of [
+    ['daily', dayOf],
+    ['weekly', weekOf],
+    ['monthly', monthOf],
+  ] as const)
+    for (const entry of expectedOfTier(before.entries, policy[tier] ?? 0, bucketOf))
+      expect(tombstoned.has(entry), `the ${tier} ones stay`).toBe(false);
+}
+
+interface Rates {
+  readonly everyMs: number;
+  readonly proofFails: number;
+  readonly proofInconclusive: number;
+  readonly proofsPerDay: number;
+  readonly lease: number;
+  readonly lock: number;
+  readonly increment: number;
+  readonly clockJump: number;
+  readonly outage: number;
+}
+
+function drawRates(chance: () => number, everyMs: number): Rates {
+  return {
+    everyMs,
+    proofFails: chance() * 0.1,
+    proofInconclusive: chance() * 0.2,
+    proofsPerDay: 1 + Math.floor(chance() * 3),
+    lease: chance() * 0.1,
+    lock: chance() * 0.05,
+    increment: chance() * 0.5,
+    clockJump: chance() * 0.02,
+    outage: chance() * 0.01,
+  };
+}
+
+class TwoYears {
+  readonly world: World = { entries: [], oldestSegment: 1 };
+  readonly chance: () => number;
+  readonly rates: Rates;
+  readonly policy: RetentionPolicy;
+  most = 0;
+  removed = 0;
+  refusedForClock = 0;
+  previousNowMs: number | undefined;
+  outageUntilMs = 0;
+
+  constructor(seed: number, everyMs: number, policy: Partial<RetentionPolicy>) {
+    this.chance = seededRandom(seed).next;
+    this.rates = drawRates(this.chance, everyMs);
+    this.policy = { ...retentionDefaults, ...policy };
+  }
+
+  takeBackup(atMs: number): void {
+    const { chance, rates, world } = this;
+    const parent = world.entries.filter((entry) => !entry.tombstone).at(-1);
+    const number = segmentAt(atMs);
+    world.entries.push(
+      entryOf({
+        // Names are against the order of time on purpose.
+        backupId: `b${(999_999_999 - number).toString(36)}`,
+        atMs,
+        segments: { first: segmentName(number), last: segmentName(number + 1) },
+        ...(parent && chance() < rates.increment ? { needs: [parent.backup.backupId] } : {}),
+        ...(chance() < rates.lease ? { leases: [leaseOf('b', atMs + chance() * 60 * dayMs)] } : {}),
+        ...(chance() < rates.lock ? { lockedUntilMs: atMs + chance() * 90 * dayMs } : {}),
+      }),
+    );
+  }
+
+  prove(nowMs: number): void {
+    const { chance, rates, world } = this;
+    const live = world.entries.filter((entry) => !entry.tombstone);
+    const chosen = chance() < 0.7 ? live.at(-1) : live[Math.floor(chance() * live.length)];
+    if (!chosen) return;
+    const draw = chance();
+    const unsure = draw < rates.proofInconclusive;
+    const fails = !unsure && chance() < rates.proofFails;
+    const proof = proofOf(chosen.backup.backupId, nowMs, {
+      ok: !fails && !unsure,
+      reached: fails || unsure ? 'P1' : 'P4',
+      ...(unsure ? { inconclusive: 'the store did not answer' } : {}),
+    });
+    world.entries[world.entries.indexOf(chosen)] = { ...chosen, proofs: [...chosen.proofs, proof] };
+  }
+
+  prune(nowMs: number): void {
+    const { world, policy } = this;
+    const plan = computeRetention({
+      catalogue: { entries: world.entries, unreadable: [] },
+      policyOf: () => policy,
+      nowMs,
+      ...(this.previousNowMs === undefined ? {} : { previousNowMs: this.previousNowMs }),
+      archives: [
+        {
+          component: 'orders-db',
+          identity: 'history-1',
+          oldest: segmentName(world.oldestSegment),
+          newest: segmentName(segmentAt(nowMs)),
+          newestAtMs: nowMs,
+        },
+      ],
+    });
+    checkInvariants(world, plan, policy, nowMs);
+    const byClock = plan.refusals.some(({ component }) => component === undefined);
+    if (byClock) expect([plan.remove, plan.due, plan.archives]).toEqual([[], [], []]);
+    else this.previousNowMs = nowMs;
+    this.refusedForClock += byClock ? 1 : 0;
+    const gone = new Set(plan.due.map(({ entry }) => entry));
+    const marked = new Set(plan.remove.map(({ entry }) => entry));
+    this.removed += gone.size;
+    world.entries = world.entries
+      .filter((entry) => !gone.has(entry))
+      .map((entry) =>
+        marked.has(entry)
+          ? { ...entry, tombstone: { component: 'orders-db', backupId: entry.backup.backupId, atMs: nowMs, because: 'old', by: 'test' } }
+          : entry,
+      );
+    for (const cut of plan.archives) world.oldestSegment = Number.parseInt(cut.before.slice(8), 16);
+    this.most = Math.max(this.most, world.entries.length);
+  }
+
+  run(): void {
+    const { chance, rates } = this;
+    const endMs = startMs + 730 * dayMs;
+    for (let nowMs = startMs; nowMs < endMs; nowMs += rates.everyMs) {
+      if (chance() < (rates.outage * rates.everyMs) / dayMs) this.outageUntilMs = nowMs + chance() * 5 * dayMs;
+      if (nowMs >= this.outageUntilMs) this.takeBackup(nowMs);
+      if (chance() < (rates.proofsPerDay * rates.everyMs) / dayMs) this.prove(nowMs + 60_000);
+      if ((nowMs - startMs) % dayMs !== 0) continue;
+      // A clock that is wrong for one run: far back, or years ahead.
+      if (chance() < rates.clockJump) this.prune(chance() < 0.5 ? nowMs - 3 * dayMs : nowMs + 700 * dayMs);
+      this.prune(nowMs + 120_000);
+    }
+  }
+}
+
+describe('two years of retention', () => {
+  const policies: readonly Partial<RetentionPolicy>[] = [
+    { proven: 7, daily: 30, weekly: 12, monthly: 12 },
+    { keepForMs: 30 * dayMs },
+    { windowMs: 7 * dayMs, weekly: 13, deleteShareMax: 0.9 },
+    { proven: 3, hourly: 24, yearly: 7, deleteShareMax: 0.9 },
+  ];
+
+  it('[S5-13] [I6] with daily backups nothing goes that must stay, whatever fails', () => {
+    fc.assert(
+      fc.property(fc.nat(), fc.constantFrom(...policies), (seed, policy) => {
+        const years = new TwoYears(seed, dayMs, policy);
+        years.run();
+        expect(years.world.entries.length).toBeGreaterThan(0);
+        return true;
+      }),
+      { numRuns: 8, seed: 20_261_121 },
+    );
+  });
+
+  it('[S5-08] [I6] with hourly backups too', () => {
+    fc.assert(
+      fc.property(fc.nat(), fc.constantFrom(...policies), (seed, policy) => {
+        new TwoYears(seed, hourMs, { ...policy, unprovenForMs: 3 * dayMs }).run();
+        return true;
+      }),
+      { numRuns: 2, seed: 20_261_121 },
+    );
+  });
+
+  it('[S5-13] what may go does go: with sound proofs the repository stays small, and a clock that jumps removes nothing', () => {
+    const years = new TwoYears(7, dayMs, policies[0] as RetentionPolicy);
+    Object.assign(years, {
+      rates: {
+        ...years.rates,
+        proofFails: 0,
+        proofInconclusive: 0,
+        proofsPerDay: 3,
+        lease: 0,
+        lock: 0,
+        increment: 0,
+        clockJump: 0.02,
+        outage: 0,
+      },
+    });
+    years.run();
+    // 30 days, 12 weeks and 12 months, those under a tombstone, and the unproven ones of a week.
+    expect(years.most).toBeLessThan(30 + 12 + 12 + 2 + 8);
+    expect(years.removed).toBeGreaterThan(600);
+    expect(years.refusedForClock).toBeGreaterThan(3);
+    expect(years.world.oldestSegment).toBeGreaterThan(24 * 300);
+  });
+});
