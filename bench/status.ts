@@ -1,8 +1,8 @@
 /**
  * How long `holdfast status` takes on a platform that is served: from starting the program to its end, as a person waits for it. The platform is six HTTP services in two regions; the
- * records are fresh, so nothing is probed. The first run may have to fill the compile cache and is left out. Prints one JSON object as its last line.
+ * records are fresh, so nothing is probed. The first run may have to fill the compile cache and is left out. The program is the one that users install; `--source` takes it from source. Prints one JSON object as its last line.
  *
- *   node bench/status.ts [--runs N] [--json]
+ *   node bench/status.ts [--runs N] [--source] [--json]
  */
 import { fork, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -11,11 +11,18 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { findProgram, programEnvironment } from './program.ts';
 
-const { values } = parseArgs({ options: { runs: { type: 'string', default: '15' }, json: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '15' },
+    source: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+});
 const runs = Number(values.runs);
-const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const directory = await mkdtemp(join(tmpdir(), 'holdfast-bench-status-'));
+const program = await findProgram(!values.source, directory);
 const options = ['--spec', join(directory, 'holdfast.yaml'), '--state', join(directory, 'state')];
 
 function specOf(ports: readonly number[]): string {
@@ -40,7 +47,7 @@ interface Run {
 
 async function status(): Promise<Run> {
   const beganMs = performance.now();
-  const child = spawn(process.execPath, [main, 'status', '--json', ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(program, ['status', '--json', ...options], { env: programEnvironment, stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';
   child.stdout.on('data', (piece) => {
     text += piece;
@@ -52,7 +59,7 @@ async function status(): Promise<Run> {
 const server = fork(fileURLToPath(new URL('./servers/http-listeners.ts', import.meta.url)), ['2'], { stdio: 'inherit' });
 const ports = await new Promise<readonly number[]>((resolve) => server.once('message', (message) => resolve(message as number[])));
 await writeFile(join(directory, 'holdfast.yaml'), specOf(ports));
-const serve = spawn(process.execPath, [main, 'serve', '--json', ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
+const serve = spawn(program, ['serve', '--json', ...options], { env: programEnvironment, stdio: ['ignore', 'pipe', 'inherit'] });
 try {
   const started = Promise.withResolvers<void>();
   createInterface({ input: serve.stdout }).on('line', (line) => {

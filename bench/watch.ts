@@ -1,8 +1,8 @@
 /**
  * What one `holdfast serve` costs that watches 2,000 sites once a second: processor time as a share of one core, and resident memory. The sites are HTTP services (ten listeners in another
- * process); the program is the real one, started as a user would. Prints one JSON object as its last line.
+ * process); the program is the one that users install (`--source`: from source), started as they would. Prints one JSON object as its last line.
  *
- *   node bench/watch.ts [--sites N] [--seconds N] [--json]
+ *   node bench/watch.ts [--sites N] [--seconds N] [--source] [--json]
  */
 import { fork, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -12,11 +12,13 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { findProgram, programEnvironment } from './program.ts';
 
 const { values } = parseArgs({
   options: {
     sites: { type: 'string', default: '2000' },
     seconds: { type: 'string', default: '20' },
+    source: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 });
@@ -54,17 +56,15 @@ function specOf(ports: readonly number[]): string {
 }
 
 const directory = await mkdtemp(join(tmpdir(), 'holdfast-bench-watch-'));
+const program = await findProgram(!values.source, directory);
 const server = fork(fileURLToPath(new URL('./servers/http-listeners.ts', import.meta.url)), ['10'], { stdio: 'inherit' });
 const ports = await new Promise<readonly number[]>((resolve) => server.once('message', (message) => resolve(message as number[])));
 const specFile = join(directory, 'holdfast.yaml');
 await writeFile(specFile, specOf(ports));
-const serve = spawn(
-  process.execPath,
-  [fileURLToPath(new URL('../src/main.ts', import.meta.url)), 'serve', '--json', '--spec', specFile, '--state', join(directory, 'state')],
-  {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  },
-);
+const serve = spawn(program, ['serve', '--json', '--spec', specFile, '--state', join(directory, 'state')], {
+  env: programEnvironment,
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
 try {
   const started = Promise.withResolvers<void>();
   createInterface({ input: serve.stdout }).on('line', (line) => {
