@@ -52,6 +52,7 @@ export default defineConfig({
           include: ['test/systems/**/*.test.ts', 'test/end-to-end/**/*.test.ts', 'test/docs/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 180_000,
+          retry: 1,
           // Each of these files has two regions of servers of its own: one at a time, after everything else.
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
