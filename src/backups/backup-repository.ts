@@ -18,6 +18,13 @@ export interface BackupWriting {
   abandon(): Promise<void>;
 }
 
+export interface RemovedObjects {
+  readonly objects: number;
+  readonly bytes: number;
+  /** Objects that stay because the store keeps them locked. */
+  readonly locked?: number;
+}
+
 export interface RepositoryLease {
   renew(): Promise<void>;
   release(): Promise<void>;
@@ -55,12 +62,12 @@ export interface BackupRepository {
   writeProof(record: ProofRecord): Promise<void>;
   writeTombstone(record: TombstoneRecord): Promise<void>;
   takeLease(request: Omit<LeaseRecord, 'untilMs'> & { readonly ttlMs: number }): Promise<RepositoryLease>;
-  /** Manifest first, then everything else of it. */
-  removeBackup(entry: CatalogueEntry): Promise<{ readonly objects: number; readonly bytes: number }>;
+  /** Manifest first, then everything else of it. A manifest that the store keeps locked: nothing is removed. */
+  removeBackup(entry: CatalogueEntry): Promise<RemovedObjects>;
   /** Whole segments before the given one, of a history. History files stay. */
-  removeArchiveBefore(component: string, identity: string, first: string): Promise<{ readonly objects: number; readonly bytes: number }>;
+  removeArchiveBefore(component: string, identity: string, first: string): Promise<RemovedObjects>;
   /** Objects of attempts that never committed, older than the age. */
-  sweepOrphans(olderThanMs: number): Promise<{ readonly objects: number; readonly bytes: number }>;
+  sweepOrphans(olderThanMs: number): Promise<RemovedObjects>;
   /** Tries the store anew and keeps what was found. */
   check(signal: AbortSignal): Promise<BackendCapabilities>;
   close(): Promise<void>;

@@ -1,0 +1,159 @@
+/**
+ * One object of an archived log: a line of JSON (digest and length of the plain bytes, codec, nonce, digest of what follows), then the bytes, compressed and sealed.
+ *
+ * Invariant: a block opens only under the name that it was made for, and only if every byte of it, its first line included, is as it was written.
+ */
+import { fail, type HoldfastError } from '../base/errors.ts';
+import type { JsonObject } from '../base/json.ts';
+import type { Random } from '../host/host.ts';
+import type { RepositoryKeys } from './key-ladder.ts';
+import { archivePrefix, encodeName } from './object-names.ts';
+import { checkFormat, encodeJson, formatVersion, parseJsonObject } from './repository-format.ts';
+import {
+  associatedText,
+  type Codec,
+  deflate,
+  deriveKey,
+  digestStored,
+  inflate,
+  nonceBytes,
+  openPlainDigest,
+  openSeal,
+  type PlainDigest,
+  type Seal,
+} from './sealing.ts';
+
+/** Logs come every few seconds and are pushed while a database waits: the fastest level, which costs a few per cent of space. */
+const logCompressionLevel = 1;
+
+export interface ArchiveSeal {
+  /** The names of all objects of the archive begin so. */
+  readonly prefix: string;
+  readonly seal: Seal | undefined;
+  readonly plainDigest: PlainDigest;
+  words(objectName: string): string;
+}
+
+export interface LogHeader extends JsonObject {
+  readonly holdfast: 'log';
+  readonly format: number;
+  /** Of the plain bytes; of a log in slices: of all of it. */
+  readonly digest: string;
+  readonly bytes: number;
+  readonly codec: Codec;
+  readonly stored: string;
+  readonly nonce?: string;
+  /** The bytes are in so many objects of their own, and none follow here. */
+  readonly slices?: number;
+}
+
+export async function openArchiveSeal(
+  repositoryId: string,
+  component: string,
+  identity: string,
+  keys: RepositoryKeys | undefined,
+): Promise<ArchiveSeal> {
+  const key = keys?.archiveKey(encodeName(component), encodeName(identity));
+  return {
+    prefix: archivePrefix(component, identity),
+    seal: key === undefined ? undefined : await openSeal(deriveKey(key, 'holdfast/1/logs')),
+    plainDigest: await openPlainDigest(key === undefined ? undefined : deriveKey(key, 'holdfast/1/plain-digests')),
+    words: (objectName) => associatedText(['holdfast/1/log', repositoryId, encodeName(component), encodeName(identity), objectName]),
+  };
+}
+
+export interface LogBlock {
+  readonly object: string;
+  readonly content: Uint8Array;
+  readonly digest: string;
+}
+
+/** `objectName` is the object's name without the archive's prefix. */
+export async function encodeLogBlock(archive: ArchiveSeal, objectName: string, plain: Uint8Array, random: Random): Promise<LogBlock> {
+  const [digest, body] = await Promise.all([archive.plainDigest(plain), deflate(plain, logCompressionLevel)]);
+  return await finishBlock(archive, objectName, { digest, bytes: plain.length, codec: body.codec }, body.bytes, random);
+}
+
+/** The object that stands for a log in slices. Its seal covers no bytes, but its name and number of slices. */
+export async function encodeSlicedLog(
+  archive: ArchiveSeal,
+  objectName: string,
+  facts: { readonly digest: string; readonly bytes: number; readonly slices: number },
+  random: Random,
+): Promise<LogBlock> {
+  const list = new TextEncoder().encode(`${facts.slices}`);
+  return await finishBlock(archive, objectName, { ...facts, codec: 'none' }, list, random);
+}
+
+async function finishBlock(
+  archive: ArchiveSeal,
+  objectName: string,
+  facts: { readonly digest: string; readonly bytes: number; readonly codec: Codec; readonly slices?: number },
+  body: Uint8Array,
+  random: Random,
+): Promise<LogBlock> {
+  const nonce = archive.seal === undefined ? undefined : random.bytes(nonceBytes);
+  const payload =
+    archive.seal === undefined || nonce === undefined ? body : await archive.seal.seal(body, nonce, archive.words(objectName));
+  const header: LogHeader = {
+    holdfast: 'log',
+    format: formatVersion,
+    ...facts,
+    stored:
+      body === payload && facts.codec === 'none' && archive.seal === undefined && facts.slices === undefined
+        ? facts.digest
+        : await digestStored(payload),
+    ...(nonce === undefined ? {} : { nonce: Buffer.from(nonce).toString('base64') }),
+  };
+  return { object: archive.prefix + objectName, content: Buffer.concat([encodeJson(header), payload]), digest: facts.digest };
+}
+
+/** The first line and the plain bytes, both checked. */
+export async function decodeLogBlock(
+  archive: ArchiveSeal,
+  objectName: string,
+  content: Uint8Array,
+): Promise<{ readonly header: LogHeader; readonly plain: Uint8Array }> {
+  const { header, payload } = splitLogBlock(archive, objectName, content);
+  const damaged = () => logDamaged(archive, objectName, 'its bytes are not those that were written');
+  const body =
+    archive.seal === undefined
+      ? payload
+      : await archive.seal.open(payload, Buffer.from(header.nonce ?? '', 'base64'), archive.words(objectName));
+  if (body === undefined || (await digestStored(payload)) !== header.stored) throw damaged();
+  if (header.slices !== undefined) {
+    if (new TextDecoder().decode(body) !== `${header.slices}`) throw damaged();
+    return { header, plain: body };
+  }
+  const plain = await inflate(header.codec, body, header.bytes);
+  if (plain === undefined || (await archive.plainDigest(plain)) !== header.digest) throw damaged();
+  return { header, plain };
+}
+
+export function splitLogBlock(
+  archive: ArchiveSeal,
+  objectName: string,
+  content: Uint8Array,
+): { readonly header: LogHeader; readonly payload: Uint8Array } {
+  const lineEnd = content.indexOf(0x0a);
+  const line = content.subarray(0, lineEnd + 1);
+  const object = archive.prefix + objectName;
+  const value = lineEnd < 0 ? undefined : parseJsonObject(line, object);
+  if (value === undefined) throw logDamaged(archive, objectName, 'it has no first line');
+  checkFormat(value, 'log', object);
+  const { digest, bytes, codec, stored } = value;
+  const isWhole =
+    typeof digest === 'string' && typeof bytes === 'number' && typeof stored === 'string' && (codec === 'none' || codec === 'zstd');
+  if (!isWhole || Buffer.compare(encodeJson(value), line) !== 0) throw logDamaged(archive, objectName, 'its first line was altered');
+  return { header: value as LogHeader, payload: content.subarray(lineEnd + 1) };
+}
+
+export function logDamaged(archive: ArchiveSeal, objectName: string, why: string): HoldfastError {
+  const object = archive.prefix + objectName;
+  return fail('BACKUP_DAMAGED', {
+    message: `the archived log ${object} is damaged: ${why}`,
+    hint: 'A restore can go up to it, not across it.',
+    subject: object,
+    details: { object },
+  });
+}
