@@ -50,7 +50,11 @@ function createClient(module: RedisModule, target: RedisTarget, timeoutMs: numbe
     maintNotifications: 'disabled',
     ...(target.username === undefined ? {} : { username: target.username }),
     ...(target.password === undefined ? {} : { password: target.password.reveal() }),
-    socket: target.tls ? { ...common, tls: true, servername: target.host, ...(ca === undefined ? {} : { ca }) } : common,
+    socket: target.socketPath
+      ? { path: target.socketPath, connectTimeout: timeoutMs, reconnectStrategy: false as const }
+      : target.tls
+        ? { ...common, tls: true, servername: target.host, ...(ca === undefined ? {} : { ca }) }
+        : common,
   }) as unknown as Client;
 }
 

@@ -7,6 +7,7 @@ import { type Driver, defineDriver, type Site } from '../../contracts/driver.ts'
 import type { SiteVerb, Verb } from '../../contracts/verbs.ts';
 import type { Host } from '../../host/host.ts';
 import { awaitPositionVerb } from './await-position.ts';
+import { openBackupSource } from './backup-source.ts';
 import { RedisCanary } from './canary.ts';
 import { openClientPort } from './client.ts';
 import { fenceVerb } from './fence.ts';
@@ -17,6 +18,7 @@ import { componentOptions, peerAddressOf, type RedisOptions, type RedisSiteOptio
 import { addressOf, type RedisPort } from './port.ts';
 import { promoteVerb } from './promote.ts';
 import { protectVerb } from './protect.ts';
+import { openRestorer } from './restore.ts';
 import { salvageVerb } from './salvage.ts';
 import { type RedisContext, sitePartsOf } from './server.ts';
 import { subscribe } from './subscribe.ts';
@@ -85,7 +87,7 @@ export function redisDriver(openPort: (host: Host) => RedisPort = openClientPort
   return defineDriver<RedisOptions, RedisSiteOptions>({
     name: 'redis',
     title: 'Redis',
-    summary: 'Watches, fences, promotes and re-attaches Redis or Valkey servers that replicate to each other.',
+    summary: 'Watches, fences, promotes, re-attaches and backs up Redis or Valkey servers that replicate to each other.',
     kind: 'data',
     verbs: [
       { verb: 'fence', needsHands: false, typicalMs: 50 },
@@ -102,6 +104,11 @@ export function redisDriver(openPort: (host: Host) => RedisPort = openClientPort
     siteOptions,
     validate: findSpecFaults,
     open: (context) => openSite(context, openPort(context.host)),
+    backups: {
+      kinds: [{ what: 'snapshot', summary: 'All keys as of one instant, as an RDB file by the replication stream.', continuous: false }],
+      openSource: (context) => openBackupSource(context, openPort(context.host)),
+      openRestorer: (context) => openRestorer(context, openPort(context.host)),
+    },
   });
 }
 

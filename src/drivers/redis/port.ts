@@ -15,6 +15,8 @@ export interface RedisTarget {
   readonly password?: Secret;
   /** Path of a PEM file with the certificate authority to trust. */
   readonly caFile?: string;
+  /** A Unix socket of this machine: then host and port are for messages only. */
+  readonly socketPath?: string;
 }
 
 /** Texts are strings, or bytes where they were asked for. */

@@ -1,0 +1,426 @@
+/** Snapshots of Redis on real servers: taken by the replication stream, restored, and found wanting where they are damaged. */
+import { existsSync } from 'node:fs';
+import { readdir, writeFile } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { HoldfastError } from '../../src/base/errors.ts';
+import { Secret } from '../../src/base/secret.ts';
+import type { BackupSource, CheckResult, RecoveryTarget, Restorer, RunningCopy } from '../../src/contracts/backup.ts';
+import { openBackupSource } from '../../src/drivers/redis/backup-source.ts';
+import { openClientPort } from '../../src/drivers/redis/client.ts';
+import { redisDriver } from '../../src/drivers/redis/driver.ts';
+import { nodeHost } from '../../src/host/node/node-host.ts';
+import { freePort } from '../systems/ports.ts';
+import { type RunningRedis, startRedis } from '../systems/redis.ts';
+import { describeSystem } from '../systems/requirement.ts';
+import { runProgram } from '../systems/run-program.ts';
+import { fingerprintKey, KeptBackup, restorerContext, TestDirectories, takeBackup } from './kept-backup.ts';
+
+const host = nodeHost({ logTo: 'silent' });
+const driver = redisDriver();
+const newest: RecoveryTarget = { kind: 'newest' };
+const directories = new TestDirectories();
+const password = 'kept-from-everybody';
+const dayMs = 86_400_000;
+
+function sourceOf(port: number, changes: { readonly password?: string; readonly silenceMs?: number } = {}): BackupSource {
+  const site = driver.siteOptions.parse({ url: `redis://127.0.0.1:${port}` });
+  const login = changes.password ?? password;
+  return openBackupSource(
+    {
+      host,
+      platform: 'test',
+      component: 'cache',
+      region: 'east',
+      options: driver.componentOptions.parse({}),
+      site: { ...site, password: new Secret(login, 'test') },
+      sites: new Map(),
+      replication: 'asynchronous',
+      hands: undefined,
+      probeTimeoutMs: 1_000,
+    },
+    openClientPort(host),
+    changes.silenceMs === undefined ? {} : { silenceMs: changes.silenceMs },
+  );
+}
+
+async function openRestorer(): Promise<Restorer> {
+  const workDirectory = await directories.make('work');
+  return driver.backups?.openRestorer(
+    restorerContext(host, { component: 'cache', options: driver.componentOptions.parse({}), workDirectory }),
+  ) as Restorer;
+}
+
+async function withCopy<T>(backup: KeptBackup, work: (copy: RunningCopy) => Promise<T>): Promise<T> {
+  const restored = await (await openRestorer()).restore(backup.reader(), newest, await directories.make('restored'));
+  const copy = await restored.start();
+  try {
+    return await work(copy);
+  } finally {
+    await copy.stop();
+  }
+}
+
+const compare = (backup: KeptBackup): Promise<readonly CheckResult[]> =>
+  withCopy(backup, (copy) => copy.compare(backup.facts?.fingerprint ?? { entries: [] }, fingerprintKey));
+
+const failed = (results: readonly CheckResult[]): readonly string[] =>
+  results.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`);
+
+async function failureOf(work: Promise<unknown>): Promise<HoldfastError> {
+  const thrown = await work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(thrown).toBeInstanceOf(HoldfastError);
+  return thrown as HoldfastError;
+}
+
+afterEach(() => directories.removeAll());
+
+describeSystem('redis', 'backups of Redis', () => {
+  let redis: RunningRedis;
+
+  beforeAll(async () => {
+    redis = await startRedis({ password });
+    const lines: string[][] = [
+      ['MSET', ...Array.from({ length: 500 }, (_, at) => [`order:${at}`, `value ${at} ${'x'.repeat(200)}`]).flat()],
+      ['HSET', 'customer:1', 'name', 'Ada', 'town', 'London'],
+      ['RPUSH', 'queue', 'first', 'second'],
+      ['SADD', 'tags', 'red', 'green', 'blue'],
+      ['ZADD', 'scores', '1', 'one', '2', 'two'],
+      ['XADD', 'events', '*', 'kind', 'paid'],
+      ['SET', 'session:1', 'soon', 'PX', String(2 * dayMs)],
+      ['SET', 'session:2', 'later', 'PX', String(40 * dayMs)],
+      ['SET', 'holdfast:canary:cache', JSON.stringify({ number: 41, atMs: 1_700_000_000_000, epoch: 3 })],
+    ];
+    for (const words of lines) await redis.command(...words);
+    await redis.command('EVAL', "redis.call('SELECT', 3); return redis.call('SET', 'elsewhere', 'in database 3')", '0');
+  });
+  afterAll(() => redis.stop());
+
+  const take = async (work?: string) =>
+    takeBackup(sourceOf(redis.port), host, 'snapshot', { workDirectory: work ?? (await directories.make('take')) });
+
+  it.each(['yes', 'no'])('[S5-05] takes the whole by the replication stream and says what it holds (diskless: %s)', async (diskless) => {
+    await redis.command('CONFIG', 'SET', 'repl-diskless-sync', diskless);
+    const beforeMs = Date.now();
+    const work = await directories.make('take');
+    const { facts, parts } = await take(work);
+    expect(parts.get('dump.rdb')?.toString('latin1', 0, 5)).toBe('REDIS');
+    expect(facts).toMatchObject({ engine: 'redis', dataBytes: parts.get('dump.rdb')?.length, canary: { number: 41, epoch: 3 } });
+    expect(facts?.consistentAtMs).toBeGreaterThan(beforeMs - 2_000);
+    expect(facts?.consistentAtMs).toBeLessThanOrEqual(Date.now() + 1_000);
+    const info = await redis.command('INFO', 'replication');
+    expect(facts?.more).toMatchObject({
+      dbsize: 509,
+      dbsizeFrom: 'artefact',
+      appendOnly: true,
+      replid: /master_replid:(\w+)/.exec(info)?.[1],
+    });
+    expect(facts?.engineVersion).toBe(/redis_version:(\S+)/.exec(await redis.command('INFO', 'server'))?.[1]);
+    const entries = Object.fromEntries(
+      (facts?.fingerprint?.entries ?? []).map(({ name, count }) => [name.replace(/\d{4}-.*Z/, 'TIME'), count]),
+    );
+    expect(entries).toMatchObject({ 'string keys': 502, 'hash keys': 1, 'list keys': 1, 'set keys': 1, 'zset keys': 1, 'stream keys': 1 });
+    expect(facts?.fingerprint?.limits?.join()).toMatch(/no snapshot reads/);
+    expect(JSON.stringify(facts)).not.toMatch(/Ada|London|kept-from/);
+    expect((await readdir(work)).filter((name) => name.endsWith('.rdb') || name.endsWith('.sock'))).toEqual([]);
+    expect(await redis.command('INFO', 'replication')).toMatch(/connected_slaves:0/);
+  });
+
+  it('[S5-29] comes back with equal keys and values, also the ones in other databases, and answers questions', async () => {
+    const backup = await take();
+    const restorer = await openRestorer();
+    const into = join(await directories.make('restored'), 'new');
+    expect((await restorer.preview(backup.reader(), newest)).problems).toEqual([]);
+    const restored = await restorer.restore(backup.reader(), newest, into);
+    expect(await readdir(into)).toEqual(['dump.rdb']);
+    expect(await restored.checkStopped()).toEqual([expect.objectContaining({ name: 'redis-check-rdb', level: 'P3', ok: true })]);
+    const copy = await restored.start();
+    try {
+      const results = await copy.compare(backup.facts?.fingerprint ?? { entries: [] }, fingerprintKey);
+      expect(failed(results)).toEqual([]);
+      expect(results.length).toBe(backup.facts?.fingerprint?.entries.length);
+      expect(results.map(({ name }) => name)).toContain('hash keys equal their fingerprint');
+      expect(await copy.readCanary()).toEqual({ number: 41, atMs: 1_700_000_000_000, epoch: 3 });
+      expect([await copy.ask('HGET customer:1 name'), await copy.ask('DBSIZE'), await copy.ask('GET "no such key"')]).toEqual([
+        'Ada',
+        508,
+        null,
+      ]);
+      // Walled off: no port, no writes, nothing kept, no way to a primary.
+      expect((await failureOf(copy.ask('SET a b'))).message).toMatch(/NOREPLICAS/);
+      const [client = '', ...args] = copy.address.split(' ');
+      for (const [setting, value] of [
+        ['port', '0'],
+        ['appendonly', 'no'],
+        ['save', ''],
+        ['replicaof', ''],
+      ] as const)
+        expect((await runProgram([client, ...args, '--raw', 'CONFIG', 'GET', setting])).stdout.trimEnd()).toBe(
+          `${setting}\n${value}`.trimEnd(),
+        );
+    } finally {
+      await copy.stop();
+      await copy.stop();
+    }
+    expect(await readdir(into)).toEqual(['dump.rdb']);
+    expect(existsSync(copy.address.replace('redis-cli -s ', ''))).toBe(false);
+  });
+
+  it('[S5-29] a value changed, a key removed and a database emptied show in the content', async () => {
+    const backup = await take();
+    const other = await startRedis({ password });
+    try {
+      await writeFile(join(await directories.make('other'), 'note'), '');
+      const changes = [
+        () => redis.command('HSET', 'customer:1', 'town', 'Paris'),
+        () => redis.command('DEL', 'order:7'),
+        () => redis.command('SET', 'session:2', 'later', 'PX', String(41 * dayMs)),
+        () => redis.command('SADD', 'more', 'x'),
+      ];
+      for (const change of changes) await change();
+      const changed = await take();
+      changed.facts = { ...changed.facts, fingerprint: backup.facts?.fingerprint } as NonNullable<typeof changed.facts>;
+      const words = failed(await compare(changed)).join('\n');
+      expect(words).toMatch(/hash keys equal their fingerprint: 1 keys, and the content of some differs/);
+      expect(words).toMatch(/string keys equal their fingerprint: 502 in the backup, 501 in the copy/);
+      expect(words).toMatch(/keys that expire from .*: 1 keys, and the content of some differs/);
+      expect(words).toMatch(/set keys equal their fingerprint: 1 in the backup, 2 in the copy/);
+      changed.facts = { ...changed.facts, fingerprint: { entries: [], limits: ['nothing was read'] } } as NonNullable<typeof changed.facts>;
+      expect(failed(await compare(changed))).toEqual(['content equals its fingerprint: nothing to compare with: nothing was read']);
+    } finally {
+      await other.stop();
+      await redis.command('SET', 'order:7', `value 7 ${'x'.repeat(200)}`);
+      await redis.command('HSET', 'customer:1', 'town', 'London');
+      await redis.command('DEL', 'more');
+    }
+  });
+
+  it('a flipped byte and a cut tail are caught by redis-check-rdb, and do not start or do not compare', async () => {
+    const backup = await take();
+    const size = backup.parts.get('dump.rdb')?.length as number;
+    for (const damaged of [
+      backup.flipped('dump.rdb', Math.floor(size / 2)),
+      backup.flipped('dump.rdb', -3),
+      backup.changed('dump.rdb', (bytes) => bytes.subarray(0, size - 100)),
+    ]) {
+      const restored = await (await openRestorer()).restore(damaged.reader(), newest, await directories.make('damaged'));
+      const [result] = await restored.checkStopped();
+      expect(result).toMatchObject({ level: 'P3', ok: false });
+      expect((await failureOf(restored.start())).code).toBe('BACKUP_TOOL_FAILED');
+    }
+  });
+
+  it('refuses a directory that holds anything, and an instant that it can not reach', async () => {
+    const backup = await take();
+    const into = await directories.make('full');
+    await writeFile(join(into, 'dump.rdb'), 'precious');
+    const restorer = await openRestorer();
+    expect((await failureOf(restorer.restore(backup.reader(), newest, into))).code).toBe('RESTORE_TARGET_NOT_EMPTY');
+    const time: RecoveryTarget = { kind: 'time', atMs: Date.now() };
+    expect((await restorer.preview(backup.reader(), time)).problems).toHaveLength(1);
+    expect((await failureOf(restorer.restore(backup.reader(), time, await directories.make('x')))).code).toBe('RESTORE_TARGET_UNREACHABLE');
+    backup.facts = { ...backup.facts, engineVersion: '99.1' } as NonNullable<typeof backup.facts>;
+    expect((await restorer.preview(backup.reader(), newest)).problems[0]?.message).toMatch(/older server can not read it/);
+  });
+
+  it('without a work directory says that keys were not counted, and P4 is not claimed', async () => {
+    const backup = await takeBackup(sourceOf(redis.port), host, 'snapshot');
+    expect(backup.facts?.fingerprint?.limits?.join()).toMatch(/neither counted nor digested/);
+    expect(failed(await compare(backup))).toHaveLength(1);
+  });
+
+  it('[S3-48] an empty and idle server is backed up and restored, and its loss is the age of its newest backup, never nothing', async () => {
+    const empty = await startRedis({ password });
+    try {
+      const backup = await takeBackup(sourceOf(empty.port), host, 'snapshot', { workDirectory: await directories.make('take') });
+      expect(backup.facts?.canary).toBeUndefined();
+      expect(failed(await compare(backup))).toEqual([]);
+      expect(backup.facts?.consistentAtMs).toBeLessThanOrEqual(Date.now());
+    } finally {
+      await empty.stop();
+    }
+  });
+
+  it('works on a replica, and is as old as what the replica has heard', async () => {
+    const replica = await startRedis({ password, replicaOf: { address: '127.0.0.1', port: redis.port } });
+    try {
+      await expect.poll(() => replica.command('INFO', 'replication'), { timeout: 20_000 }).toMatch(/master_link_status:up/);
+      const backup = await takeBackup(sourceOf(replica.port), host, 'snapshot', { workDirectory: await directories.make('take') });
+      expect(backup.facts?.more).toMatchObject({ role: 'standby', dbsize: 509 });
+      expect(backup.facts?.consistentAtMs).toBeLessThan(Date.now() - 1_000);
+      expect(failed(await compare(backup))).toEqual([]);
+    } finally {
+      await replica.stop();
+    }
+  });
+
+  it('is under load as one instant: the canary in it is never older than the backup says', async () => {
+    let acknowledged = 0;
+    let goOn = true;
+    const writer = (async () => {
+      while (goOn) {
+        const atMs = Date.now();
+        await redis.command('SET', 'holdfast:canary:cache', JSON.stringify({ number: acknowledged + 1, atMs, epoch: 3 }));
+        acknowledged += 1;
+      }
+    })();
+    try {
+      await expect.poll(() => acknowledged).toBeGreaterThan(3);
+      const before = acknowledged;
+      const backup = await take();
+      expect(backup.facts?.canary?.number).toBeGreaterThanOrEqual(before);
+      expect(failed(await compare(backup))).toEqual([]);
+    } finally {
+      goOn = false;
+      await writer;
+      await redis.command('SET', 'holdfast:canary:cache', JSON.stringify({ number: 41, atMs: 1_700_000_000_000, epoch: 3 }));
+    }
+  });
+
+  it('a wrong password is told as such, and never shown', async () => {
+    const error = await failureOf(takeBackup(sourceOf(redis.port, { password: 'not-the-one' }), host, 'snapshot'));
+    expect(error.code).toBe('SYSTEM_WRONG_CREDENTIALS');
+    expect(JSON.stringify(error)).not.toMatch(/not-the-one|kept-from/);
+  });
+
+  it('a store that fails and a signal end the backup, with nothing left running', async () => {
+    const kept = new KeptBackup();
+    const work = await directories.make('take');
+    const options = { fingerprintKey, workDirectory: work };
+    const context = { signal: new AbortController().signal, log: host.log, progress: () => {} };
+    await expect(sourceOf(redis.port).take('snapshot', kept.sink({ failAfterBytes: 10 }), options, context)).rejects.toThrow(
+      'the store is full',
+    );
+    expect(kept.ended.size).toBe(0);
+    const controller = new AbortController();
+    const taking = takeBackup(sourceOf(redis.port), host, 'snapshot', {
+      workDirectory: await directories.make('take'),
+      signal: controller.signal,
+      slowMs: 50,
+    });
+    setTimeout(() => controller.abort(new Error('enough')), 20);
+    await expect(taking).rejects.toThrow();
+    await expect.poll(() => redis.command('INFO', 'replication')).toMatch(/connected_slaves:0/);
+  });
+
+  it('a part of 64 MiB goes through with back-pressure: one piece at a time, and the server waits', async () => {
+    const large = await startRedis({ password, config: { 'repl-diskless-sync': 'yes', rdbcompression: 'no' } });
+    try {
+      await large.command('DEBUG', 'JMAP').catch(() => '');
+      for (let at = 0; at < 64; at += 1)
+        await large.command('EVAL', "return redis.call('SETRANGE', KEYS[1], 1048575, 'z')", '1', `big:${at}`);
+      const backup = await takeBackup(sourceOf(large.port), host, 'snapshot', { workDirectory: await directories.make('take') });
+      expect(backup.parts.get('dump.rdb')?.length).toBeGreaterThan(64 * 1_048_576);
+      expect(backup.pendingMax).toBe(1);
+      expect(failed(await compare(backup))).toEqual([]);
+    } finally {
+      await large.stop();
+    }
+  });
+});
+
+describeSystem('redis', 'backups of Redis from servers that misbehave', () => {
+  const servers: { readonly server: Server; readonly sockets: Set<Socket> }[] = [];
+  afterEach(() => {
+    for (const { server, sockets } of servers.splice(0)) {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    }
+  });
+
+  /** Answers as Redis does up to the snapshot; then as it is told. */
+  async function startLiar(snapshot: (socket: Socket) => void): Promise<number> {
+    const port = await freePort();
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket.on('error', () => {}));
+      socket.on('data', (data) => {
+        for (const command of String(data).matchAll(/\*\d+\r\n\$\d+\r\n([A-Z]+)\r\n/g)) {
+          const name = command[1] as string;
+          const info =
+            'redis_version:7.0.15\r\nrole:master\r\nmaster_replid:0123456789012345678901234567890123456789\r\nmaster_repl_offset:5\r\n';
+          if (name === 'INFO') socket.write(`$${info.length}\r\n${info}\r\n`);
+          else if (name === 'GET') socket.write('$-1\r\n');
+          else if (name === 'TIME') socket.write('*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n');
+          else if (name === 'CONFIG') socket.write('*0\r\n');
+          else if (name === 'PSYNC') snapshot(socket);
+          else if (name !== 'SYNC') socket.write('+OK\r\n');
+        }
+      });
+    });
+    servers.push({ server, sockets });
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    return port;
+  }
+
+  const full = '+FULLRESYNC 0123456789012345678901234567890123456789 5\r\n';
+  const mark = 'abcdefghijabcdefghijabcdefghijabcdefghij';
+
+  it.each([
+    ['a stream cut before its length', (socket: Socket) => socket.end(`${full}$1000\r\nREDIS0010`), 'BACKUP_INCOMPLETE'],
+    [
+      'a stream cut before its end mark',
+      (socket: Socket) => socket.end(`${full}\n\n$EOF:${mark}\r\nREDIS0010${mark.slice(0, 39)}`),
+      'BACKUP_INCOMPLETE',
+    ],
+    ['a snapshot without its end', (socket: Socket) => socket.write(`${full}$20\r\nREDIS0010xxxxxxxxxxx`), 'BACKUP_INCOMPLETE'],
+    ['something that is no snapshot', (socket: Socket) => socket.write(`${full}$EOF:${mark}\r\nhello, world${mark}`), 'BACKUP_INCOMPLETE'],
+    [
+      'a BGSAVE that failed',
+      (socket: Socket) => socket.write(`${full}-ERR BGSAVE failed, replication can't continue\r\n`),
+      'BACKUP_TOOL_FAILED',
+    ],
+    ['a refusal', (socket: Socket) => socket.write('-NOPERM this user has no permissions to run psync\r\n'), 'SYSTEM_WRONG_CREDENTIALS'],
+    [
+      'a replica without its primary',
+      (socket: Socket) => socket.write("-NOMASTERLINK Can't SYNC while not connected with my master\r\n"),
+      'SYSTEM_REFUSED',
+    ],
+    ['an answer of another protocol', (socket: Socket) => socket.write('HTTP/1.1 400 Bad Request\r\n'), 'SYSTEM_WRONG_ANSWER'],
+    ['silence before the snapshot', () => {}, 'TIMED_OUT'],
+    ['silence within the snapshot', (socket: Socket) => socket.write(`${full}$1000\r\nREDIS0010`), 'TIMED_OUT'],
+  ])('rejects %s', async (_name, snapshot, code) => {
+    const port = await startLiar(snapshot as (socket: Socket) => void);
+    const error = await failureOf(takeBackup(sourceOf(port, { silenceMs: 300 }), host, 'snapshot'));
+    expect(error.code).toBe(code);
+  });
+
+  it('takes an end mark that comes in pieces, and a server that answers only SYNC', async () => {
+    const rdb = Buffer.concat([Buffer.from('REDIS0009'), Buffer.from([0xff, 1, 2, 3, 4, 5, 6, 7, 8])]);
+    const inPieces = await startLiar((socket) => {
+      socket.write(`${full}\n$EOF:${mark}\r\n`);
+      const bytes = Buffer.concat([rdb, Buffer.from(mark)]);
+      let at = 0;
+      const next = () => {
+        socket.write(bytes.subarray(at, at + 7));
+        at += 7;
+        if (at < bytes.length) setTimeout(next, 3);
+      };
+      next();
+    });
+    const backup = await takeBackup(sourceOf(inPieces), host, 'snapshot');
+    expect(backup.parts.get('dump.rdb')).toEqual(rdb);
+    const old = await startLiar((socket) => {
+      socket.write("-ERR unknown command 'PSYNC'\r\n");
+      socket.once('data', (data) => {
+        if (String(data).includes('SYNC')) socket.write(Buffer.concat([Buffer.from(`\n$${rdb.length}\r\n`), rdb]));
+      });
+    });
+    const other = await takeBackup(sourceOf(old), host, 'snapshot');
+    expect(other.parts.get('dump.rdb')).toEqual(rdb);
+    expect(other.facts?.more).toMatchObject({ offset: '5' });
+  });
+
+  it('a server that accepts and never answers is out of time', async () => {
+    const port = await freePort();
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => void sockets.add(socket));
+    servers.push({ server, sockets });
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    expect((await failureOf(takeBackup(sourceOf(port), host, 'snapshot'))).kind).toMatch(/transient|unknown-outcome/);
+  });
+});
