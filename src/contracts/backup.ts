@@ -154,7 +154,8 @@ export type RecoveryTarget =
   | { readonly kind: 'time'; readonly atMs: number }
   /** The position as the system writes it: `0/3000148`. */
   | { readonly kind: 'position'; readonly text: string }
-  | { readonly kind: 'transaction'; readonly id: string }
+  /** With it as the last one, or, `exclusive`, without it. */
+  | { readonly kind: 'transaction'; readonly id: string; readonly exclusive?: boolean }
   /** A restore point made beforehand. */
   | { readonly kind: 'name'; readonly name: string };
 
@@ -175,6 +176,20 @@ export interface Restorer {
    * archives nothing.
    */
   restore(backup: BackupReader, target: RecoveryTarget, into: string): Promise<RestoredCopy>;
+  /** Where the system's log tells: what was taken away since the backup, in the order of commits. `{ kind: 'transaction', exclusive: true }` leads to just before one. */
+  findLosses?(backup: BackupReader): AsyncIterable<LossRecord>;
+}
+
+/** A transaction of the archived log that took something away: what somebody looks for who has to undo a mistake. */
+export interface LossRecord extends JsonObject {
+  /** For people: `dropped 2 tables or indexes`, `deleted 1204 rows of 1 table`. */
+  readonly summary: string;
+  readonly transaction: string;
+  readonly atMs: number;
+  readonly position: string;
+  readonly rows: number;
+  /** Tables or indexes that were dropped or emptied as a whole. */
+  readonly dropped: number;
 }
 
 export interface RestorePreview extends JsonObject {
