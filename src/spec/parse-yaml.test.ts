@@ -65,3 +65,10 @@ test('a text of brackets is one fault', () => {
 test('many mistakes are reported once for each line, and only so many', () => {
   expect(parse(Array(100).fill('a: b: c').join('\n')).faults).toHaveLength(20);
 });
+
+test.each([
+  ['a: { b: 1\nc: 2', 'A { before this place is not closed: write the } that belongs to it.'],
+  ['a: [b, c\nd: 2', 'A [ before this place is not closed: write the ] that belongs to it.'],
+])('a bracket that is left open is called that, not an indentation: %s', (text, hint) => {
+  expect(parseYaml('a.yaml', text).faults.map((fault) => fault.hint)).toContain(hint);
+});

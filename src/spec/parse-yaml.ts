@@ -56,12 +56,15 @@ function makeSyntaxFault(source: SourceText, error: YAMLError): Fault {
     .replace(/["']quote$/, 'quote')
     .trim();
   const message = error.code === 'RESOURCE_EXHAUSTION' ? 'nested too deeply to be read' : words;
-  return makeFault(
-    { source, start, end: start },
-    [],
-    `this is not well-formed YAML: ${message}`,
-    hints[error.code] ?? 'Look at this line and the one before.',
-  );
+  return makeFault({ source, start, end: start }, [], `this is not well-formed YAML: ${message}`, hintFor(error));
+}
+
+/** The parser notices an open bracket only where something else begins, and calls that an indentation. */
+function hintFor(error: YAMLError): string {
+  const bracket = /^Flow (?:map|sequence) .* end with a ([}\]])/.exec(error.message)?.[1];
+  if (bracket !== undefined)
+    return `A ${bracket === '}' ? '{' : '['} before this place is not closed: write the ${bracket} that belongs to it.`;
+  return hints[error.code] ?? 'Look at this line and the one before.';
 }
 
 /** Ends the conversion of a file: the fault leaves no tree. */

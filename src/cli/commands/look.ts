@@ -24,10 +24,13 @@ export async function validate(context: CommandContext, options: { readonly secr
     files: specFiles(context.options, wiring),
     notices: spec.notices.length,
   };
-  context.answer(`${counts.files.join(', ')}: ${spec.name} is well formed: ${counts.regions} regions, ${counts.components} components`, {
-    ...counts,
-    valid: true,
-  });
+  context.answer(
+    `${counts.files.join(', ')}: ${spec.name} is well formed: ${countOf(counts.regions, 'region')}, ${countOf(counts.components, 'component')}`,
+    {
+      ...counts,
+      valid: true,
+    },
+  );
 }
 
 export function schema(context: CommandContext): void {
@@ -125,4 +128,9 @@ export async function executions(context: CommandContext, id: string | undefined
     ]);
     context.answer(rows.length === 0 ? 'there have been no executions' : table(rows), { executions: all });
   });
+}
+
+/** `1 region`, `2 regions`. */
+function countOf(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
