@@ -11,6 +11,7 @@
 import { fail, HoldfastError } from '../../base/errors.ts';
 import type { HandsOptions } from '../../contracts/hands.ts';
 import type { Host, ProcessResult } from '../../host/host.ts';
+import { makeControlDirectory } from './control-directory.ts';
 import { connectError, connectTimeout } from './ssh-errors.ts';
 
 export type SshOptions = Extract<HandsOptions, { kind: 'ssh' }>;
@@ -119,7 +120,7 @@ export class SshConnection {
   }
 
   async #arguments(): Promise<readonly string[]> {
-    this.#directory ??= this.#makeDirectory();
+    this.#directory ??= makeControlDirectory(this.#host);
     const { host, port, user, identityFile, knownHostsFile } = this.#options;
     // Whatever the user's own configuration says (a jump host, a proxy) holds; what this relies on is said here, and comes first.
     const settings = {
@@ -145,13 +146,6 @@ export class SshConnection {
     };
     const words = Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
     return [...words, '-p', String(port), '-l', user, '--', host];
-  }
-
-  async #makeDirectory(): Promise<string> {
-    const chance = Buffer.from(this.#host.random.bytes(8)).toString('hex');
-    const directory = `/tmp/holdfast-ssh-${chance}`;
-    await this.#host.files.makeDirectory(directory, { mode: 0o700 });
-    return directory;
   }
 }
 
