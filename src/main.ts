@@ -52,7 +52,7 @@ function versionOfPackage(): string {
 }
 
 export async function processWiring(overrides: Partial<Wiring> = {}): Promise<Wiring> {
-  const [{ openHands }, { nodeHost }, { driverCatalog }, { openSqliteStore }] = await Promise.all([
+  const [{ openHands }, { nodeHost }, { driverCatalog, repositoryCatalog }, { openSqliteStore }] = await Promise.all([
     import('./hands/open-hands.ts'),
     import('./host/node/node-host.ts'),
     import('./registry.generated.ts'),
@@ -61,6 +61,7 @@ export async function processWiring(overrides: Partial<Wiring> = {}): Promise<Wi
   return {
     version: versionOfPackage(),
     catalog: driverCatalog,
+    repositories: repositoryCatalog,
     terminal: processTerminal(),
     pid: process.pid,
     person: userInfo().username,

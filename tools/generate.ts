@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errorCatalogue } from '../src/base/error-catalogue.ts';
 import type { AnyDriver } from '../src/contracts/driver.ts';
+import type { AnyRepositoryBackendFactory } from '../src/contracts/repository-backend.ts';
 import { specJsonSchema } from '../src/spec/json-schema.ts';
 import { loadDrivers, loadRepositories } from './generate/load-drivers.ts';
 import { findStale, type Output, writeStale } from './generate/outputs.ts';
@@ -36,12 +37,13 @@ export async function generate(root: string): Promise<Generated> {
   add('src/registry.generated.ts', () => writeRegistry(drivers, repositories));
   add('docs/errors.md', () => writeErrorReference(errorCatalogue));
   add('docs/reference/drivers.md', () => writeDriverReference(drivers, (name) => existsSync(join(driversFolder, name, 'README.md'))));
-  add('docs/reference/spec.schema.json', () => writeSpecSchema(drivers));
+  add('docs/reference/spec.schema.json', () => writeSpecSchema(drivers, repositories));
   return { outputs, problems };
 }
 
-function writeSpecSchema(drivers: readonly AnyDriver[]): string {
-  return `${JSON.stringify(specJsonSchema(new Map(drivers.map((driver) => [driver.name, driver]))), null, 2)}\n`;
+function writeSpecSchema(drivers: readonly AnyDriver[], repositories: readonly AnyRepositoryBackendFactory[]): string {
+  const kinds = new Map(repositories.map((repository) => [repository.name, repository]));
+  return `${JSON.stringify(specJsonSchema(new Map(drivers.map((driver) => [driver.name, driver])), kinds), null, 2)}\n`;
 }
 
 async function main(): Promise<void> {

@@ -1,6 +1,7 @@
 /** What every command that works on a platform needs: the spec, the state, a control; opened from the global options, closed whatever happens. */
 import { asHoldfastError, fail } from '../base/errors.ts';
 import type { StateStore } from '../contracts/state-store.ts';
+import { RepositoryOpener } from '../control/backups/repository-opener.ts';
 import { Control } from '../control/control.ts';
 import type { Host } from '../host/host.ts';
 import { formatFaults } from '../spec/fault.ts';
@@ -24,6 +25,7 @@ export interface Session {
   readonly control: Control;
   /** Whether another process serves the platform now. */
   readonly served: boolean;
+  readonly repositories: RepositoryOpener;
 }
 
 export function specFiles(options: GlobalOptions, wiring: Wiring): readonly string[] {
@@ -36,10 +38,15 @@ export function openHost(options: GlobalOptions, wiring: Wiring): Host {
 }
 
 /** Loads the spec; on faults prints all of them, each with its line, and throws. */
-export async function loadSpecOrExplain(options: GlobalOptions, wiring: Wiring, host: Host, resolveSecrets = true): Promise<Spec> {
+export async function loadSpecOrExplain(
+  options: GlobalOptions,
+  wiring: Wiring,
+  host: Host,
+  resolveSecrets: boolean | 'repositories' = true,
+): Promise<Spec> {
   const files = specFiles(options, wiring);
   try {
-    const spec = await loadSpec(files, { catalog: wiring.catalog, host, resolveSecrets });
+    const spec = await loadSpec(files, { catalog: wiring.catalog, repositories: wiring.repositories, host, resolveSecrets });
     for (const notice of spec.notices) wiring.terminal.err(`note: ${notice.file}:${notice.line}: ${notice.message}`);
     return spec;
   } catch (thrown) {
@@ -68,6 +75,7 @@ export async function withSession<T>(
     const nowMs = host.clock.nowMs();
     const served = [...(await readPresences(store)).values()].some((presence) => isPresent(presence, nowMs, host.processes));
     const publish = mode === 'serve' || (mode === 'act' && !served);
+    const repositories = new RepositoryOpener({ catalog: wiring.repositories, host, platform: spec.name });
     control = await Control.open({
       spec,
       catalog: wiring.catalog,
@@ -77,14 +85,19 @@ export async function withSession<T>(
       controller: `${mode === 'serve' ? 'serve' : 'command'}-${wiring.pid}`,
       pid: wiring.pid,
       publish,
+      openRepository: (repository) => repositories.open(repository),
+      scratchDirectory: scratchDirectory(wiring),
     });
-    return await work({ spec, host, store, control, served });
+    return await work({ spec, host, store, control, served, repositories });
   } finally {
     if (control)
       await control.close().catch((thrown) => host.log.warn('session.close-failed', { message: asHoldfastError(thrown).message }));
     else await store.close();
   }
 }
+
+/** A place with room for a restored copy of everything; not the memory of the machine, which /tmp often is. */
+const scratchDirectory = (wiring: Wiring): string => wiring.environment.HOLDFAST_SCRATCH ?? '/var/tmp';
 
 export function personOf(options: GlobalOptions, wiring: Wiring): string {
   const name = options.by ?? wiring.person;

@@ -1,5 +1,6 @@
 /** What the program's entry joins and hands to the command line: it alone knows which drivers, stores and hands there are. */
 import type { DriverCatalog } from '../contracts/driver.ts';
+import type { RepositoryCatalog } from '../contracts/repository-backend.ts';
 import type { StateStore } from '../contracts/state-store.ts';
 import type { OpenHands } from '../control/open-sites.ts';
 import type { Host } from '../host/host.ts';
@@ -8,6 +9,7 @@ import type { Terminal } from './terminal.ts';
 export interface Wiring {
   readonly version: string;
   readonly catalog: DriverCatalog;
+  readonly repositories: RepositoryCatalog;
   readonly terminal: Terminal;
   readonly pid: number;
   /** The name of who runs the command, where none was given. */

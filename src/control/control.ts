@@ -4,10 +4,12 @@
  * Invariant: nothing is changed in a user's systems but by an execution of the engine, whose plan was journalled whole before.
  */
 import { fail } from '../base/errors.ts';
+import { makeId } from '../base/ids.ts';
 import type { DriverCatalog } from '../contracts/driver.ts';
 import type { Observation } from '../contracts/observation.ts';
 import type { StateStore } from '../contracts/state-store.ts';
 import type { Host } from '../host/host.ts';
+import type { PlanKind } from '../plans/plan.ts';
 import type { Spec } from '../spec/spec.ts';
 import { journalKeys, listOpenExecutions } from '../state/journal.ts';
 import { ensurePlatformState, watchPlatformState } from '../state/platform-state.ts';
@@ -15,6 +17,7 @@ import type { ReadinessFault } from '../watch/readiness.ts';
 import { computeVerdict, type Opinion, type RegionVerdict } from '../watch/verdict.ts';
 import { Watch } from '../watch/watch.ts';
 import { readPresences } from '../watch/watch-records.ts';
+import { BackupParts, type OpenRepository } from './backups/backup-parts.ts';
 import { checkHands } from './check-hands.ts';
 import { type OpenHands, type OpenSites, openSites } from './open-sites.ts';
 import { readRecoveries, readTimings } from './timings.ts';
@@ -36,11 +39,16 @@ export interface ControlParts {
   readonly pid: number;
   /** True for a controller that keeps watching, leaves records and writes canaries. */
   readonly publish: boolean;
+  /** Opens what keeps the backups; without it nothing can be backed up. */
+  readonly openRepository?: OpenRepository;
+  /** Where copies are restored to for proofs. Default: /var/tmp. */
+  readonly scratchDirectory?: string;
 }
 
 export class Control {
   readonly parts: ControlParts;
   readonly watch: Watch;
+  readonly backups: BackupParts;
   readonly #open: OpenSites;
   #unwatchPlatform: (() => void) | undefined;
   #unwatchExecutions: (() => void) | undefined;
@@ -49,6 +57,16 @@ export class Control {
     this.parts = parts;
     this.#open = open;
     this.watch = watch;
+    const { spec, catalog, host, store } = parts;
+    this.backups = new BackupParts({
+      spec,
+      catalog,
+      host,
+      store,
+      contexts: open.contexts,
+      openRepository: parts.openRepository ?? noRepositories,
+      scratchDirectory: parts.scratchDirectory ?? '/var/tmp',
+    });
   }
 
   /** Reads what the state remembers and makes the platform's record if there is none. Looks at no system yet. */
@@ -157,19 +175,39 @@ export class Control {
     return checkHands(this.parts.spec, this.parts.catalog, this.#open.hands, this.parts.host.clock);
   }
 
+  /** An id for an execution that is about to begin. */
+  newExecutionId(kind: PlanKind): string {
+    const { clock, random } = this.parts.host;
+    return makeId(kind, clock.nowMs(), () => random.next());
+  }
+
   get platformParts(): PlatformParts {
     const { spec, store, host } = this.parts;
-    return { spec, store, host, watch: this.watch, sites: this.sites, view: () => this.view(), verdict: (region) => this.verdict(region) };
+    return {
+      backups: this.backups,
+      spec,
+      store,
+      host,
+      watch: this.watch,
+      sites: this.sites,
+      view: () => this.view(),
+      verdict: (region) => this.verdict(region),
+    };
   }
 
   async close(): Promise<void> {
     this.#unwatchPlatform?.();
     this.#unwatchExecutions?.();
     await this.watch.stop();
+    await this.backups.close();
     await this.#open.close();
     await this.parts.store.close();
   }
 }
+
+const noRepositories: OpenRepository = async ({ name }) => {
+  throw fail('REPOSITORY_MISSING', { subject: name, message: 'this program was put together without repositories' });
+};
 
 function activeRegionOf(spec: Spec): string {
   for (const region of spec.regions.values()) if (region.role === 'active') return region.name;

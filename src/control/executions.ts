@@ -1,13 +1,14 @@
 /**
- * Begins, runs and follows executions. One at a time per platform: a slot in the state is claimed in the same commit that makes the execution durable.
+ * Begins, runs and follows executions. One change of the platform at a time: a slot in the state is claimed in the same commit that makes the execution durable.
  *
  * When the process dies between two instructions here, the execution is either not there at all or there whole; another process finds it and goes on.
  */
 import { asHoldfastError, fail, HoldfastError } from '../base/errors.ts';
 import { makeId } from '../base/ids.ts';
 import type { JsonObject } from '../base/json.ts';
+import type { Change } from '../contracts/state-store.ts';
 import { runExecution } from '../engine/run-execution.ts';
-import type { Plan } from '../plans/plan.ts';
+import { type BackupPlanKind, isBackupPlan, type Plan } from '../plans/plan.ts';
 import type { ExecutionState } from '../state/execution-state.ts';
 import { createExecution, journalKeys, loadExecution } from '../state/journal.ts';
 import type { JournalEvent } from '../state/journal-events.ts';
@@ -16,7 +17,16 @@ import type { Control } from './control.ts';
 import { verbResolver } from './resolve-verb.ts';
 import { recordRecovery, recordTimings } from './timings.ts';
 
-const slotKey = 'execution-slot';
+/**
+ * One change of the platform at a time; and beside it, of each component, one backup, one proof and one restore: none of them ever waits for another kind.
+ */
+function slotKeyOf(plan?: Plan): string {
+  if (plan === undefined || !isBackupPlan(plan.kind)) return 'execution-slot';
+  const want = plan.steps[0]?.want;
+  return backupSlotKey(plan.kind, String(want?.component ?? want?.repository));
+}
+
+const backupSlotKey = (kind: BackupPlanKind, of: string) => `execution-slot/${kind}/${of}`;
 const leaseTtlMs = 2_000;
 
 interface Slot {
@@ -25,7 +35,7 @@ interface Slot {
 }
 
 /** The slot as it is now, and whether the execution in it has not ended. Both are of one reading: what is claimed later must rest on what was looked at. */
-async function readSlot(control: Control): Promise<Slot> {
+async function readSlot(control: Control, slotKey: string): Promise<Slot> {
   const { store } = control.parts;
   const slot = await store.get(slotKey);
   const id = (slot?.value as JsonObject | undefined)?.id;
@@ -38,29 +48,40 @@ async function readSlot(control: Control): Promise<Slot> {
 
 /** The execution that has not ended, if there is one. */
 export async function executionUnderWay(control: Control): Promise<string | undefined> {
-  return (await readSlot(control)).underWay;
+  return (await readSlot(control, slotKeyOf())).underWay;
+}
+
+/** The backup, proof, restore (of a component) or prune (of a repository) that has not ended, if there is one. */
+export async function backupUnderWay(control: Control, kind: BackupPlanKind, of: string): Promise<string | undefined> {
+  return (await readSlot(control, backupSlotKey(kind, of))).underWay;
 }
 
 /** Makes the plan durable as an execution. EXECUTION_RUNNING when another one has not ended. */
-export async function beginExecution(control: Control, plan: Plan, by: string, drill = false): Promise<string> {
+export async function beginExecution(
+  control: Control,
+  plan: Plan,
+  by: string,
+  options: { readonly drill?: boolean; readonly alongside?: readonly Change[]; readonly id?: string } = {},
+): Promise<string> {
   const { store, host, spec } = control.parts;
-  const { underWay, revision } = await readSlot(control);
+  const slotKey = slotKeyOf(plan);
+  const { underWay, revision } = await readSlot(control, slotKey);
   if (underWay)
     throw fail('EXECUTION_RUNNING', {
       subject: underWay,
       message: `${underWay} has not ended`,
       hint: `Follow it with holdfast executions ${underWay}; go on with holdfast resume, or end it with holdfast abort.`,
     });
-  const id = makeId(plan.kind, host.clock.nowMs(), () => host.random.next());
+  const id = options.id ?? makeId(plan.kind, host.clock.nowMs(), () => host.random.next());
   try {
     await createExecution(store, host, {
       plan,
       startedBy: by,
       reason: plan.madeBecause,
       specDigest: spec.digest,
-      drill,
+      drill: options.drill ?? false,
       id,
-      alongside: [{ kind: 'put', key: slotKey, value: { id }, expected: revision }],
+      alongside: [{ kind: 'put', key: slotKey, value: { id }, expected: revision }, ...(options.alongside ?? [])],
     });
   } catch (thrown) {
     if (thrown instanceof HoldfastError && thrown.code === 'STATE_CONFLICT')

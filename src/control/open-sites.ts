@@ -1,6 +1,6 @@
 /** Opens a site for each component and region of the spec: options, hands, everything that a driver is given. No I/O happens here. */
 import { fail } from '../base/errors.ts';
-import type { DriverCatalog, Site } from '../contracts/driver.ts';
+import type { DriverCatalog, Site, SiteContext } from '../contracts/driver.ts';
 import type { Hands } from '../contracts/hands.ts';
 import type { Host } from '../host/host.ts';
 import type { HandsSpec, Spec } from '../spec/spec.ts';
@@ -10,6 +10,8 @@ export type OpenHands = (spec: HandsSpec) => Hands;
 
 export interface OpenSites {
   readonly sites: ReadonlyMap<SiteKey, Site>;
+  /** What each site was opened with. */
+  readonly contexts: ReadonlyMap<SiteKey, SiteContext<unknown, unknown>>;
   /** The hands of each site that has some; several sites may share the same. */
   readonly hands: ReadonlyMap<SiteKey, Hands>;
   close(): Promise<void>;
@@ -17,6 +19,7 @@ export interface OpenSites {
 
 export function openSites(spec: Spec, catalog: DriverCatalog, host: Host, openHands: OpenHands): OpenSites {
   const sites = new Map<SiteKey, Site>();
+  const contexts = new Map<SiteKey, SiteContext<unknown, unknown>>();
   const hands = new Map<string, Hands>();
   const handsOfSite = new Map<SiteKey, Hands>();
   const handsOf = (wanted: HandsSpec | undefined): Hands | undefined => {
@@ -33,25 +36,25 @@ export function openSites(spec: Spec, catalog: DriverCatalog, host: Host, openHa
     for (const [region, site] of component.sites) {
       const own = handsOf(site.hands);
       if (own) handsOfSite.set(siteKey(component.name, region), own);
-      sites.set(
-        siteKey(component.name, region),
-        driver.open({
-          host: { ...host, log: host.log.with({ component: component.name, region }) },
-          platform: spec.name,
-          component: component.name,
-          region,
-          options: component.options,
-          site: site.options,
-          sites: options,
-          replication: component.replication,
-          hands: own,
-          probeTimeoutMs: spec.watch.timeoutMs,
-        }),
-      );
+      const context: SiteContext<unknown, unknown> = {
+        host: { ...host, log: host.log.with({ component: component.name, region }) },
+        platform: spec.name,
+        component: component.name,
+        region,
+        options: component.options,
+        site: site.options,
+        sites: options,
+        replication: component.replication,
+        hands: own,
+        probeTimeoutMs: spec.watch.timeoutMs,
+      };
+      contexts.set(siteKey(component.name, region), context);
+      sites.set(siteKey(component.name, region), driver.open(context));
     }
   }
   return {
     sites,
+    contexts,
     hands: handsOfSite,
     close: async () => {
       await Promise.all([...sites.values()].map((site) => site.close()));

@@ -9,6 +9,10 @@ import { confirmVerdict } from './verbs/confirm-verdict.ts';
 import { advanceEpochVerb, setActiveVerb } from './verbs/epoch-verbs.ts';
 import { measureLoss } from './verbs/measure-loss.ts';
 import type { PlatformParts } from './verbs/platform-verb.ts';
+import { proveBackup } from './verbs/prove-backup.ts';
+import { pruneBackups } from './verbs/prune-backups.ts';
+import { restoreBackup } from './verbs/restore-backup.ts';
+import { takeBackup } from './verbs/take-backup.ts';
 import { verify } from './verbs/verify.ts';
 
 const platformVerbFactories: Readonly<Partial<Record<PlatformVerb, (parts: PlatformParts) => Verb>>> = {
@@ -18,6 +22,10 @@ const platformVerbFactories: Readonly<Partial<Record<PlatformVerb, (parts: Platf
   'set-active': setActiveVerb,
   'measure-loss': measureLoss,
   verify,
+  'take-backup': takeBackup,
+  'restore-backup': restoreBackup,
+  'prune-backups': pruneBackups,
+  'prove-backup': proveBackup,
 };
 
 export function verbResolver(control: Control): { resolve(step: Step): Verb } {

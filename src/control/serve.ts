@@ -10,6 +10,8 @@ import type { Lease } from '../contracts/state-store.ts';
 import { findResumable } from '../engine/find-resumable.ts';
 import type { RegionVerdict } from '../watch/verdict.ts';
 import { toJson } from '../watch/watch-records.ts';
+import { Archivers } from './backups/archivers.ts';
+import { BackupScheduler } from './backups/backup-scheduler.ts';
 import type { Control } from './control.ts';
 import { type BlockCode, type Decision, withoutPlan } from './decide.ts';
 import { decideNow } from './decide-now.ts';
@@ -36,6 +38,10 @@ export class Server {
   readonly #running = new Map<string, Promise<void>>();
   /** Executions that need sites which the spec does not have. */
   readonly #foreign = new Set<string>();
+  readonly #scheduler: BackupScheduler;
+  readonly #archivers: Archivers;
+  /** Ends what goes on for as long as this serves. */
+  readonly #over = new AbortController();
   #lease: Lease | undefined;
   #lastShape = '';
   /** The newest decision was about a healthy region, and nothing in it will change by itself. */
@@ -51,6 +57,8 @@ export class Server {
     this.#signal = signal;
     this.#listeners = listeners;
     this.#clockOffsetMs = this.#currentOffsetMs();
+    this.#scheduler = new BackupScheduler(control, { onBegun: (execution) => this.#runInBackground(execution) });
+    this.#archivers = new Archivers(control.backups, AbortSignal.any([signal, this.#over.signal]));
   }
 
   /** Serves until the signal is aborted. STATE_LEASE_HELD when another process serves this platform already. */
@@ -67,8 +75,9 @@ export class Server {
       }
     } finally {
       stopWatching();
+      this.#over.abort(fail('INTERRUPTED', { message: 'this process no longer serves' }));
       this.#cancelTimer?.();
-      await Promise.allSettled(this.#running.values());
+      await Promise.allSettled([...this.#running.values(), this.#archivers.ended()]);
       // Not given back, it runs out by itself.
       await store
         .releaseLease(this.#lease)
@@ -83,6 +92,8 @@ export class Server {
       this.#lease = await this.#keepLease(lease);
       await this.#goOnWithWork();
       await this.#evaluate();
+      await this.#archivers.turn();
+      await this.#scheduler.turn(() => this.#mayAct);
     } catch (thrown) {
       const error = asHoldfastError(thrown);
       if (this.#signal.aborted) return;

@@ -45,6 +45,17 @@ describe('failure policies', () => {
     expect(events.at(-1)).toMatchObject({ type: 'finished', data: { outcome: 'done', failedSteps: ['a'] } });
   });
 
+  it('give-up: what runs comes to its end, nothing new starts, and it is over as failed, waiting for nobody', async () => {
+    const made = world({ a: ['refused'], b: ['slowly'] }, 500);
+    const id = await create(madeUpPlan([madeUpStep('a', { onFailure: 'give-up' }), madeUpStep('b'), madeUpStep('c', { after: ['b'] })]));
+    const running = run(id, made.verbs());
+    await until(() => running.ended !== undefined);
+    expect(running.ended?.state?.outcome).toBe('failed');
+    expect((await step(id, 'b')).status).toBe('done');
+    expect((await step(id, 'c')).status).toBe('waiting');
+    expect(await findResumable(store, () => {})).toEqual([]);
+  });
+
   it('roll-back: undoes in reverse order what was done, and only that', async () => {
     const made = world({ c: ['refused'] });
     const steps = [

@@ -56,6 +56,8 @@ export function nextMoves(graph: PlanGraph, state: ExecutionState, inHand: Reado
   if (state.rollingBack) return movesBack(graph, state, inHand);
   const because = graph.plan.steps.find((step, index) => step.onFailure === 'roll-back' && isBroken(state.steps[index] as StepState));
   if (because) return { ...nothing, rollBack: `step "${because.id}" failed` };
+  const givenUp = graph.plan.steps.some((step, index) => step.onFailure === 'give-up' && isBroken(state.steps[index] as StepState));
+  if (givenUp) return busy ? nothing : { ...nothing, finish: 'failed' };
   if (isHalted(graph.plan, state)) return { start: [], halted: !busy };
   if (state.paused) return nothing;
   return movesForward(graph, state, inHand);

@@ -5,7 +5,14 @@
 import type { JsonObject } from '../base/json.ts';
 import type { SiteVerb } from '../contracts/verbs.ts';
 
-export type PlanKind = 'failover' | 'switchover' | 'failback' | 'reprotect' | 'rollback';
+export type PlanKind = 'failover' | 'switchover' | 'failback' | 'reprotect' | 'rollback' | BackupPlanKind;
+/** They change nothing in the systems themselves, and never wait for one of the others. */
+export const backupPlanKinds = ['backup', 'proof', 'restore', 'prune'] as const;
+export type BackupPlanKind = (typeof backupPlanKinds)[number];
+
+export function isBackupPlan(kind: string): kind is BackupPlanKind {
+  return (backupPlanKinds as readonly string[]).includes(kind);
+}
 
 /**
  * Verbs of the control plane itself; they have no site.
@@ -16,6 +23,10 @@ export type PlanKind = 'failover' | 'switchover' | 'failback' | 'reprotect' | 'r
  *   set-active       {epoch, region}        the region is the active one, from now on
  *   measure-loss     {component, region, from} the canary rows that survived are counted
  *   verify           {region}               the region's components are up in their new roles, a canary goes through
+ *   take-backup      {component, what, repository, backupId}   the backup of that id is committed
+ *   prove-backup     {component, repository, what, level, target, checks, backupId?, sabotage?}   a proof by this execution is recorded, and passed
+ *   restore-backup   {component, backupId, repository, target, into}   the directory holds the restored copy
+ *   prune-backups    {repository}           what nothing keeps any more has its tombstone, and goes once its grace is over
  */
 export const platformVerbs = [
   'confirm-verdict',
@@ -25,10 +36,15 @@ export const platformVerbs = [
   'set-active',
   'measure-loss',
   'verify',
+  'take-backup',
+  'prove-backup',
+  'restore-backup',
+  'prune-backups',
 ] as const;
 export type PlatformVerb = (typeof platformVerbs)[number];
 
-export type OnFailure = 'stop' | 'continue' | 'roll-back';
+/** stop: wait for a person · continue: go on without it · roll-back: undo what was done · give-up: end as failed; somebody will begin anew */
+export type OnFailure = 'stop' | 'continue' | 'roll-back' | 'give-up';
 
 export interface Step {
   /** Unique in the plan and telling: `promote orders-db us-west-2`. */

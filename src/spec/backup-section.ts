@@ -105,25 +105,36 @@ const keepSchema = z
   ])
   .meta({ description: 'What is kept; only proven backups count', examples: ['7d', { proven: 7, daily: 30 }] });
 
-const comparison = /^\s*(?:(>=|<=|!=|=|>|<)\s*)?(\S.*?)?\s*$/;
+const comparison = /^\s*(?:(>=|<=|!=|=|>|<|matches)\s*)?(\S.*?)?\s*$/;
 
+/** A value without a sign is one that the answer must be equal to. */
 const expectation = z
   .union([z.string(), z.number(), z.boolean()])
   .transform((value, context) => {
     const written = String(value);
-    const match = comparison.exec(written);
-    const [, sign, operand] = match ?? [];
-    if (operand === undefined || (sign !== undefined && sign !== '=' && sign !== '!=' && !Number.isFinite(Number(operand)))) {
+    const [, sign, operand] = comparison.exec(written) ?? [];
+    const ordered = sign === '>' || sign === '<' || sign === '>=' || sign === '<=';
+    if (operand === undefined || (ordered && !Number.isFinite(Number(operand))) || (sign === 'matches' && !isPattern(operand))) {
       context.addIssue({
         code: 'custom',
         message: `"${written}" is nothing that an answer can be compared with`,
-        params: { hint: 'Write a value, or a sign and a number: "> 0", ">= 100", "= ready".' },
+        params: { hint: 'Write a value, a sign and a number, or a pattern: "> 0", ">= 100", "= ready", "matches /^ok/".' },
       });
       return z.NEVER;
     }
-    return written.trim();
+    return `${sign ?? '='} ${operand}`;
   })
   .meta({ description: 'What the first value of the answer must be', examples: ['> 0'] });
+
+function isPattern(operand: string): boolean {
+  const inside = /^\/(.+)\/([imsu]*)$/.exec(operand);
+  try {
+    return inside !== null && new RegExp(inside[1] as string, inside[2]) !== undefined;
+  } catch {
+    // The constructor throws for what is no pattern: that is the answer.
+    return false;
+  }
+}
 
 const proveSchema = z
   .strictObject({

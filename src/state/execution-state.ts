@@ -38,7 +38,7 @@ export interface JournalledStep {
   readonly component?: string;
   readonly region?: string;
   readonly after: readonly string[];
-  readonly onFailure: 'stop' | 'continue' | 'roll-back';
+  readonly onFailure: 'stop' | 'continue' | 'roll-back' | 'give-up';
   readonly undo?: { readonly verb: string; readonly want: JsonObject };
 }
 export interface JournalledPlan {

@@ -48,6 +48,7 @@ export async function holdfast(platform: ToyPlatform, argv: readonly string[], p
   const running = runCommandLine(argv, {
     version: '9.9.9',
     catalog: toyCatalog(platform.world),
+    repositories: new Map(),
     terminal,
     pid,
     person: parts.person ?? 'ann',

@@ -34,7 +34,11 @@ export async function validate(context: CommandContext, options: { readonly secr
 }
 
 export function schema(context: CommandContext): void {
-  const text = JSON.stringify(specJsonSchema(context.wiring.catalog), null, context.options.json ? undefined : 2);
+  const text = JSON.stringify(
+    specJsonSchema(context.wiring.catalog, context.wiring.repositories),
+    null,
+    context.options.json ? undefined : 2,
+  );
   context.wiring.terminal.out(text);
 }
 

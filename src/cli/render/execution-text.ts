@@ -2,7 +2,7 @@
 import { formatDuration } from '../../base/durations.ts';
 import { formatInstant, formatTimeOfDay } from '../../base/instants.ts';
 import { type ExecutionMeasurements, summarizeExecution } from '../../control/executions.ts';
-import type { Plan } from '../../plans/plan.ts';
+import { isBackupPlan, type Plan } from '../../plans/plan.ts';
 import type { ExecutionState } from '../../state/execution-state.ts';
 import type { Execution } from '../../state/journal.ts';
 import type { JournalEvent } from '../../state/journal-events.ts';
@@ -76,7 +76,7 @@ export function executionText(execution: Execution<Plan>, palette: Palette): str
   ]);
   const measured = header.kind === 'reprotect' ? '' : measurementsText(summarizeExecution(header.plan, state), palette);
   return [
-    `${palette.strong(header.id)}  ${state.status}  ${header.plan.from} to ${header.plan.to}, epoch ${header.plan.epoch}`,
+    `${palette.strong(header.id)}  ${state.status}  ${isBackupPlan(header.kind) ? `in ${header.plan.to}` : `${header.plan.from} to ${header.plan.to}`}, epoch ${header.plan.epoch}`,
     `begun ${formatInstant(header.startedAtMs)} by ${header.startedBy}: ${header.reason}`,
     '',
     table(rows),

@@ -1,6 +1,6 @@
 /** A plan as a list that a person reads before saying yes. Pure. */
 import { formatDuration } from '../../base/durations.ts';
-import type { Plan, Step } from '../../plans/plan.ts';
+import { isBackupPlan, type Plan, type Step } from '../../plans/plan.ts';
 import { type Palette, table } from '../terminal.ts';
 
 /** Steps in the order in which they can start, each with its depth in the graph: equal depth may run at the same time. */
@@ -23,6 +23,17 @@ const titles: Readonly<Record<Plan['kind'], string>> = {
   failback: 'Failback',
   reprotect: 'Re-protect',
   rollback: 'Roll back',
+  backup: 'Backup',
+  proof: 'Proof',
+  restore: 'Restore',
+  prune: 'Prune',
+};
+
+const failureWords: Readonly<Record<Step['onFailure'], string>> = {
+  stop: '',
+  continue: 'goes on if it fails',
+  'roll-back': 'rolls back if it fails',
+  'give-up': 'ends if it fails',
 };
 
 export function planText(plan: Plan, palette: Palette): string {
@@ -30,13 +41,15 @@ export function planText(plan: Plan, palette: Palette): string {
     palette.dim(String(stage)),
     palette.strong(step.id),
     `${step.expectedFrom === 'measured' ? '' : '~'}${formatDuration(step.expectedMs)}`,
-    step.onFailure === 'stop' ? '' : palette.dim(step.onFailure === 'continue' ? 'goes on if it fails' : 'rolls back if it fails'),
+    palette.dim(failureWords[step.onFailure]),
     `${step.why}${step.mayLose ? palette.warn(` — may lose ${step.mayLose}`) : ''}`,
   ]);
   const heading =
     plan.kind === 'reprotect'
       ? `${titles[plan.kind]}: ${plan.from} becomes a standby of ${plan.to}`
-      : `${titles[plan.kind]} from ${plan.from} to ${plan.to}, epoch ${plan.epoch}`;
+      : isBackupPlan(plan.kind)
+        ? `${titles[plan.kind]} in ${plan.to}`
+        : `${titles[plan.kind]} from ${plan.from} to ${plan.to}, epoch ${plan.epoch}`;
   const guesses = plan.steps.some((step) => step.expectedFrom === 'guess') ? ' (times with ~ are guesses, not yet measured here)' : '';
   return [
     palette.strong(heading),

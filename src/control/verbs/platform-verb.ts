@@ -6,9 +6,11 @@ import type { Spec } from '../../spec/spec.ts';
 import type { SiteKey } from '../../watch/site-key.ts';
 import type { RegionVerdict } from '../../watch/verdict.ts';
 import type { Watch } from '../../watch/watch.ts';
+import type { BackupParts } from '../backups/backup-parts.ts';
 import type { ViewParts } from '../view.ts';
 
 export interface PlatformParts {
+  readonly backups: BackupParts;
   readonly spec: Spec;
   readonly store: StateStore;
   readonly host: Host;

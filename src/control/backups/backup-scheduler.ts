@@ -1,0 +1,108 @@
+/**
+ * Begins what is due: backups and proofs, each as an execution. It decides with `computeDue` from the state alone, so whoever serves next goes on from there.
+ *
+ * Invariants: nothing is begun while a change of the platform is under way (the source may be about to change, and its machine has better things to do), nor without the lease of the
+ * process that serves; never two of one kind and component, which the slot in the state sees to. What is under way is not touched here: the engine runs and resumes it.
+ */
+import { asHoldfastError, HoldfastError } from '../../base/errors.ts';
+import type { Control } from '../control.ts';
+import { executionUnderWay } from '../executions.ts';
+import { beginBackup, beginProof } from './begin.ts';
+import { computeDue, type Due, type LastRun, type Scheduled } from './compute-due.ts';
+import { type RunRecord, readLastRun, readRunRecords, runRecordChange } from './run-records.ts';
+import { type PlannedRun, plannedRuns } from './schedules-of.ts';
+
+const lookEveryMs = 1_000;
+
+export interface SchedulerListeners {
+  /** An execution was begun: somebody has to run it. */
+  onBegun(execution: string): void;
+}
+
+export class BackupScheduler {
+  readonly #control: Control;
+  readonly #listeners: SchedulerListeners;
+  readonly #runs: readonly PlannedRun[];
+  readonly #ended = new Map<string, LastRun>();
+  #lookedAtMonotonicMs: number | undefined;
+
+  constructor(control: Control, listeners: SchedulerListeners) {
+    this.#control = control;
+    this.#listeners = listeners;
+    this.#runs = plannedRuns(control.parts.spec);
+  }
+
+  /** Looks once a second at the most; cheap to call more often. */
+  async turn(mayAct: () => boolean): Promise<void> {
+    const { clock } = this.#control.parts.host;
+    if (this.#runs.length === 0) return;
+    if (this.#lookedAtMonotonicMs !== undefined && clock.monotonicMs() - this.#lookedAtMonotonicMs < lookEveryMs) return;
+    this.#lookedAtMonotonicMs = clock.monotonicMs();
+    const records = await readRunRecords(this.#control.parts.store);
+    const due = computeDue(...(await this.#situation(records)), clock.nowMs());
+    if (due.length === 0 || (await executionUnderWay(this.#control)) !== undefined) return;
+    for (const one of due) {
+      if (!mayAct()) return;
+      await this.#begin(one, records.get(one.id));
+    }
+  }
+
+  async #situation(records: ReadonlyMap<string, RunRecord>): Promise<[Scheduled[], Map<string, LastRun>]> {
+    const lastRuns = new Map<string, LastRun>();
+    for (const { id } of this.#runs) {
+      const record = records.get(id);
+      if (record) lastRuns.set(id, await readLastRun(this.#control.parts.store, record, this.#ended));
+    }
+    const scheduled: Scheduled[] = [];
+    for (const run of this.#runs) {
+      const { id, schedule } = run;
+      if (run.kind === 'backup') scheduled.push({ id, schedule, first: 'at-once', retries: true });
+      else {
+        const before = lastRuns.get(run.after);
+        const first = records.has(id) ? undefined : before;
+        // Before the first backup there is nothing to prove.
+        if (records.has(id) || first !== undefined)
+          scheduled.push({ id, schedule, first: { afterMs: first?.beganMs ?? 0 }, retries: false });
+      }
+    }
+    return [scheduled, lastRuns];
+  }
+
+  async #begin(due: Due, before: RunRecord | undefined): Promise<void> {
+    const { host } = this.#control.parts;
+    const run = this.#runs.find(({ id }) => id === due.id);
+    if (!run) return;
+    try {
+      this.#listeners.onBegun(await this.#beginRun(run, due, (before?.count ?? 0) + 1));
+    } catch (thrown) {
+      const error = asHoldfastError(thrown);
+      // One that somebody else began is as good: the schedule goes by its own next time.
+      if (error instanceof HoldfastError && error.code === 'EXECUTION_RUNNING') return;
+      host.log.error('backups.not-begun', { schedule: due.id, code: error.code, message: error.message });
+    }
+  }
+
+  async #beginRun(run: PlannedRun, due: Due, count: number): Promise<string> {
+    const { host, controller } = this.#control.parts;
+    const { component, backup, schedule } = run;
+    const id = this.#control.newExecutionId(run.kind);
+    const alongside = [runRecordChange(run.id, { beganMs: host.clock.nowMs(), execution: id, count })];
+    const by = { by: controller, alongside, id };
+    if (run.kind === 'backup') {
+      const because = { first: 'there is none yet', retry: 'the one before failed', schedule: `every ${schedule.written}` }[due.because];
+      return (await beginBackup(this.#control, { ...by, component, what: backup.what, repository: backup.to, because })).execution;
+    }
+    const { prove } = backup;
+    const target = prove?.targets[(count - 1) % prove.targets.length] ?? 'newest';
+    const want = {
+      component,
+      what: backup.what,
+      repository: backup.to,
+      level: prove?.level ?? 'P4',
+      target,
+      checks: prove?.checks.map((check) => ({ ...check })) ?? [],
+      ...(prove?.withinMs === undefined ? {} : { withinMs: prove.withinMs }),
+    };
+    return beginProof(this.#control, want, { ...by, because: `every ${schedule.written}` });
+  }
+}

@@ -1,0 +1,27 @@
+/** Makes the plan of what goes from a repository: its catalogue as it is now, the spec's rules, and when it was pruned last. */
+
+import { computeRetention, type RetentionPlan } from '../../backups/retention.ts';
+import type { JsonObject } from '../../base/json.ts';
+import { putRecord } from '../../watch/watch-records.ts';
+import type { BackupParts } from './backup-parts.ts';
+import { policyOf } from './retention-policies.ts';
+
+const prunedKey = (repository: string) => `backup-pruned/${repository}`;
+
+export async function planRetention(parts: BackupParts, repositoryName: string): Promise<RetentionPlan> {
+  const repository = await parts.repository(repositoryName);
+  const catalogue = await repository.readCatalogue();
+  const before = (await parts.store.get(prunedKey(repositoryName)))?.value as JsonObject | undefined;
+  const nowMs = parts.host.clock.nowMs();
+  return computeRetention({
+    catalogue,
+    policyOf: (component, what) => policyOf(parts.spec, repositoryName, component, what, nowMs),
+    nowMs,
+    ...(typeof before?.atMs === 'number' ? { previousNowMs: before.atMs } : {}),
+    archives: await parts.archiveExtents(repositoryName),
+  });
+}
+
+export async function recordPruned(parts: BackupParts, repository: string, atMs: number): Promise<void> {
+  await parts.store.commit([putRecord(prunedKey(repository), { atMs })]);
+}
