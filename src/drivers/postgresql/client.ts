@@ -20,7 +20,15 @@ import * as sql from './statements.ts';
 interface ClientInside {
   readonly processID: number | null;
   readonly secretKey: number | null;
-  readonly connection: { readonly stream: { destroy(): void } };
+  readonly connection: { readonly stream: RawStream };
+}
+
+/** The socket, encrypted or not, under a client. */
+export interface RawStream extends AsyncIterable<Uint8Array> {
+  write(bytes: Uint8Array): boolean;
+  pause(): void;
+  destroy(): void;
+  removeAllListeners(event: string): void;
 }
 
 type Row = Readonly<Record<string, unknown>>;
@@ -42,6 +50,27 @@ export function connectWith(host: Host): Connect {
     }
     return connection;
   };
+}
+
+/** A client of the package itself, for the statements and the replication protocol of backups. Connected, or an error, within the limit. */
+export async function connectClient(
+  host: Host,
+  address: Address,
+  limit: Limit,
+  more: { readonly replication?: boolean } = {},
+): Promise<{ readonly client: Client; readonly stream: RawStream }> {
+  const { default: pg } = await import('pg');
+  // The package's types leave `replication` out; it hands it on as it is.
+  const config = { ...(await clientConfig(host, address)), ...(more.replication === true ? { replication: 'true' } : {}) };
+  const client = new pg.Client(config as ClientConfig);
+  const connection = new PgConnection(host, address, client);
+  try {
+    await connection.bounded(limit, client.connect(), false);
+  } catch (error) {
+    connection.close();
+    throw clientError(error, `${address.host}:${address.port}`);
+  }
+  return { client, stream: (client as unknown as ClientInside).connection.stream };
 }
 
 async function clientConfig(host: Host, address: Address): Promise<ClientConfig> {

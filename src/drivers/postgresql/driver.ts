@@ -2,12 +2,14 @@
  * The PostgreSQL driver: physical streaming replication between servers that nobody else manages. Under Patroni, an operator or a managed service, that manager has to be
  * asked instead; this driver must not go behind its back.
  */
+import type { DriverBackups } from '../../contracts/backup.ts';
 import { type AnyDriver, defineDriver, type Site, type SiteContext } from '../../contracts/driver.ts';
 import type { Hands } from '../../contracts/hands.ts';
 import type { SiteVerb, Verb } from '../../contracts/verbs.ts';
 import type { Host } from '../../host/host.ts';
 import { Access } from './access.ts';
 import { awaitPositionVerb } from './await-position.ts';
+import { backups } from './backups/backups.ts';
 import { canaryOf } from './canary.ts';
 import { connectWith } from './client.ts';
 import { fenceVerb } from './fence.ts';
@@ -28,9 +30,11 @@ export interface Surroundings {
   connect(host: Host): Connect;
   /** Undefined where the site says too little for hands to act. */
   machine(hands: Hands, site: SiteOptions, host: Host): Machine | undefined;
+  /** Only of real servers: they speak the replication protocol, and have files. */
+  readonly backups?: DriverBackups<ComponentOptions, SiteOptions>;
 }
 
-const realSurroundings: Surroundings = { connect: connectWith, machine: handsMachine };
+const realSurroundings: Surroundings = { connect: connectWith, machine: handsMachine, backups };
 
 const verbs: readonly { verb: SiteVerb; needsHands: boolean; typicalMs: number; make: (access: Access) => Verb }[] = [
   { verb: 'fence', needsHands: false, typicalMs: 150, make: fenceVerb },
@@ -55,6 +59,7 @@ export function makePostgresqlDriver(surroundings: Surroundings): AnyDriver {
     siteOptions,
     validate: validateComponent,
     open: (context) => openSite(context, surroundings),
+    ...(surroundings.backups ? { backups: surroundings.backups } : {}),
   });
 }
 

@@ -35,6 +35,18 @@ export const componentOptions = z.strictObject({
   'orderly-stop': duration('How long an orderly stop may take when the failover is unplanned; then the server is stopped at once').default(
     2_000,
   ),
+  'archive-slot': plainName
+    .optional()
+    .describe('The replication slot by which the log is archived continuously; default: holdfast_archive_ and the name of the component'),
+  'archive-wait': duration(
+    'How long a backup waits for the log that it needs to be in the archive; after it the backup has failed',
+  ).default(60_000),
+  fingerprint: size(
+    'How much of the content is digested at the end of a backup, so that a restored copy can be compared; 0 takes none',
+  ).default(64 * 1024 ** 2),
+  'restore-bin-directory': plainPath
+    .optional()
+    .describe('Where the programs are on the machine that restores; default: looked for by the version of the backup'),
 });
 export type ComponentOptions = z.output<typeof componentOptions>;
 

@@ -1,0 +1,30 @@
+/** What the PostgreSQL driver can back up, archive, restore and prove. */
+import { fail } from '../../../base/errors.ts';
+import type { BackupSource, DriverBackups } from '../../../contracts/backup.ts';
+import type { ComponentOptions, SiteOptions } from '../options.ts';
+import { PostgresqlRestorer } from './restorer.ts';
+import { type PostgresqlSite, takeBase } from './take-base.ts';
+
+export const backups: DriverBackups<ComponentOptions, SiteOptions> = {
+  kinds: [
+    {
+      what: 'base',
+      summary: 'all files of the server, to be recovered to any instant that its log reaches',
+      continuous: false,
+      isDefault: true,
+    },
+    { what: 'wal', summary: 'its log, streamed as it is written', continuous: true },
+  ],
+  openSource,
+  openRestorer: (context) => new PostgresqlRestorer(context),
+};
+
+function openSource(site: PostgresqlSite): BackupSource {
+  return {
+    take(what, sink, options, context) {
+      if (what === 'base') return takeBase(site, sink, options, context);
+      throw fail('NOT_FOUND', { message: `PostgreSQL has no backup "${what}"` });
+    },
+    close: async () => {},
+  };
+}

@@ -1,0 +1,192 @@
+/**
+ * The replication protocol, as far as backups need it: https://www.postgresql.org/docs/current/protocol-replication.html
+ *
+ * The npm package `pg` connects, encrypts and authenticates; then its socket is read here, message by message, no further than the consumer has come. The package itself hands
+ * out bytes that it overwrites later and cannot be slowed down.
+ *
+ * Invariant: nothing is read ahead beyond one piece from the socket, so a slow repository slows the server down instead of filling the memory. When the process dies, the
+ * server notices the closed socket and ends the backup or the stream.
+ */
+import { fail } from '../../../base/errors.ts';
+import type { Host } from '../../../host/host.ts';
+import { connectClient, type RawStream } from '../client.ts';
+import { clientError } from '../client-errors.ts';
+import type { Address } from '../ports.ts';
+
+/** The type is the message's letter; the body comes after its length. */
+export interface Message {
+  readonly type: string;
+  readonly body: Buffer;
+}
+
+export type TextRow = readonly (string | null)[];
+
+const connectTimeoutMs = 15_000;
+/** A server that checkpoints before a backup says nothing meanwhile, on a slow disk for minutes. */
+const silenceMaxMs = 1_800_000;
+const silenceLookMs = 15_000;
+
+export class ReplicationConnection {
+  readonly #host: Host;
+  readonly #where: string;
+  readonly #socket: RawStream;
+  readonly #pieces: AsyncIterator<Uint8Array>;
+  readonly #signal: AbortSignal;
+  readonly #onAbort: () => void;
+  #kept: Buffer = Buffer.alloc(0);
+  #at = 0;
+  #heardMs: number;
+  #silent = false;
+  #closed = false;
+  #stopWatch: () => void = () => {};
+
+  private constructor(host: Host, where: string, socket: RawStream, signal: AbortSignal) {
+    this.#host = host;
+    this.#where = where;
+    this.#socket = socket;
+    this.#signal = signal;
+    // What the package listened with would swallow the messages.
+    socket.removeAllListeners('data');
+    socket.pause();
+    this.#pieces = socket[Symbol.asyncIterator]();
+    this.#heardMs = host.clock.monotonicMs();
+    this.#onAbort = () => socket.destroy();
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+    this.#watchSilence();
+  }
+
+  static async open(host: Host, address: Address, signal: AbortSignal): Promise<ReplicationConnection> {
+    const { client, stream } = await connectClient(host, address, { timeoutMs: connectTimeoutMs, signal }, { replication: true });
+    client.on('error', () => {
+      // The reader of the socket hears of it too, and throws.
+    });
+    return new ReplicationConnection(host, `${address.host}:${address.port}`, stream, signal);
+  }
+
+  #watchSilence(): void {
+    this.#stopWatch = this.#host.clock.after(silenceLookMs, () => {
+      if (this.#host.clock.monotonicMs() - this.#heardMs > silenceMaxMs) {
+        this.#silent = true;
+        this.#socket.destroy();
+      } else this.#watchSilence();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopWatch();
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#socket.destroy();
+  }
+
+  send(text: string): void {
+    this.#socket.write(framed('Q', Buffer.from(`${text}\0`)));
+  }
+
+  sendCopyData(body: Buffer): void {
+    this.#socket.write(framed('d', body));
+  }
+
+  sendCopyDone(): void {
+    this.#socket.write(framed('c', Buffer.alloc(0)));
+  }
+
+  /** The next message; an error of the server is thrown. */
+  async next(): Promise<Message> {
+    for (;;) {
+      await this.#need(5);
+      const type = String.fromCharCode(this.#kept[this.#at] as number);
+      const length = this.#kept.readUInt32BE(this.#at + 1);
+      await this.#need(1 + length);
+      const body = this.#kept.subarray(this.#at + 5, this.#at + 1 + length);
+      this.#at += 1 + length;
+      if (type === 'E') throw clientError(serverError(body), this.#where);
+      // Notices, parameters and notifications say nothing that matters here.
+      if (type !== 'N' && type !== 'S' && type !== 'A') return { type, body };
+    }
+  }
+
+  async #need(bytes: number): Promise<void> {
+    while (this.#kept.length - this.#at < bytes) {
+      const { value, done } = await this.#piece();
+      if (done) throw this.#ended(undefined);
+      this.#heardMs = this.#host.clock.monotonicMs();
+      const left = this.#kept.subarray(this.#at);
+      this.#kept = left.length === 0 ? value : Buffer.concat([left, value]);
+      this.#at = 0;
+    }
+  }
+
+  async #piece(): Promise<IteratorResult<Buffer, undefined>> {
+    try {
+      return (await this.#pieces.next()) as IteratorResult<Buffer, undefined>;
+    } catch (error) {
+      throw this.#ended(error);
+    }
+  }
+
+  #ended(cause: unknown): Error {
+    if (this.#signal.aborted)
+      return fail('INTERRUPTED', { message: `reading from ${this.#where} was interrupted`, cause: this.#signal.reason });
+    if (this.#silent) return fail('TIMED_OUT', { message: `${this.#where} has sent nothing for ${silenceMaxMs / 60_000} minutes` });
+    if (this.#closed) return fail('INTERRUPTED', { message: `the connection to ${this.#where} was closed` });
+    return fail('SYSTEM_UNREACHABLE', {
+      message: `${this.#where} closed the connection`,
+      cause,
+      details: { evidence: 'connection-lost' },
+    });
+  }
+
+  /** Sends a command and collects the rows of its answer. */
+  async command(text: string): Promise<readonly TextRow[]> {
+    this.send(text);
+    const rows = await this.rows();
+    await this.ready();
+    return rows;
+  }
+
+  /** The rows of one result, up to its end. */
+  async rows(): Promise<readonly TextRow[]> {
+    const rows: TextRow[] = [];
+    for (;;) {
+      const { type, body } = await this.next();
+      if (type === 'D') rows.push(parseRow(body));
+      else if (type === 'C') return rows;
+      else if (type !== 'T')
+        throw fail('SYSTEM_WRONG_ANSWER', { message: `${this.#where} sent a message "${type}" where rows were expected` });
+    }
+  }
+
+  /** Reads to the end of a command. */
+  async ready(): Promise<void> {
+    while ((await this.next()).type !== 'Z');
+  }
+}
+
+function framed(type: string, body: Buffer): Buffer {
+  const head = Buffer.alloc(5);
+  head.write(type, 'latin1');
+  head.writeUInt32BE(4 + body.length, 1);
+  return Buffer.concat([head, body]);
+}
+
+function parseRow(body: Buffer): TextRow {
+  const values: (string | null)[] = [];
+  let at = 2;
+  for (let left = body.readUInt16BE(0); left > 0; left -= 1) {
+    const length = body.readInt32BE(at);
+    at += 4;
+    if (length < 0) values.push(null);
+    else {
+      values.push(body.toString('utf8', at, at + length));
+      at += length;
+    }
+  }
+  return values;
+}
+
+function serverError(body: Buffer): Error {
+  const fields = new Map<string, string>();
+  for (const field of body.toString('utf8').split('\0')) if (field !== '') fields.set(field[0] as string, field.slice(1));
+  return Object.assign(new Error(fields.get('M') ?? 'an error without words'), { code: fields.get('C') });
+}

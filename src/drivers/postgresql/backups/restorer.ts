@@ -1,0 +1,201 @@
+/**
+ * Restores a backup of PostgreSQL on this machine: with nothing but the repository and the programs of the same major version.
+ *
+ * Invariant: everything that would make the recovery end elsewhere than asked is found before a byte is written: another version, a hole in the log on the way, a target that the log does not
+ * reach. What is found only while recovering ends in an error, never in a copy that looks right.
+ */
+
+import type { ErrorCode } from '../../../base/error-catalogue.ts';
+import { fail } from '../../../base/errors.ts';
+import { formatInstant } from '../../../base/instants.ts';
+import type {
+  ArchiveReader,
+  BackupReader,
+  RecoveryTarget,
+  RestoredCopy,
+  RestorePreview,
+  Restorer,
+  RestorerContext,
+} from '../../../contracts/backup.ts';
+import { formatLsn, parseLsn } from '../lsn.ts';
+import type { ComponentOptions } from '../options.ts';
+import { type BackupDetails, backupDetails } from './backup-details.ts';
+import { readNewestCommit } from './newest-commit.ts';
+import { ownWalOf } from './own-wal.ts';
+import { openPrograms, type Programs } from './programs.ts';
+import { describeTarget } from './recovery-target.ts';
+import { findRecoveryWay, type RecoveryWay } from './recovery-way.ts';
+import { PostgresqlRestoredCopy } from './restored-copy.ts';
+import { refuseUnlessEmpty, unpackBackup } from './unpack-backup.ts';
+import { parseSegmentName, segmentStart } from './wal-names.ts';
+
+interface Problem {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+}
+
+interface Prepared {
+  readonly details: BackupDetails;
+  readonly archive: ArchiveReader;
+  readonly way: RecoveryWay;
+  readonly programs: Programs | undefined;
+  readonly newestMs: number | undefined;
+  readonly problems: readonly Problem[];
+}
+
+/** A path of a socket may have 107 bytes, its name among them. */
+const runDirectoryMost = 80;
+
+export class PostgresqlRestorer implements Restorer {
+  readonly #context: RestorerContext<ComponentOptions>;
+
+  constructor(context: RestorerContext<ComponentOptions>) {
+    this.#context = context;
+  }
+
+  get #runDirectory(): string {
+    return `${this.#context.workDirectory}/postgresql`;
+  }
+
+  async preview(backup: BackupReader, target: RecoveryTarget): Promise<RestorePreview> {
+    const { way, newestMs, problems } = await this.#prepare(backup, target);
+    return {
+      target: describeTarget(target, way.timeline),
+      ...(newestMs === undefined ? {} : { newestMs }),
+      bytes: backup.facts.dataBytes,
+      problems: problems.map(({ message, hint }) => ({ message, hint })),
+    };
+  }
+
+  async restore(backup: BackupReader, target: RecoveryTarget, into: string): Promise<RestoredCopy> {
+    const { host } = this.#context;
+    await refuseUnlessEmpty(host, into);
+    const { details, archive, way, programs, problems } = await this.#prepare(backup, target);
+    const [problem] = problems;
+    if (problem) throw fail(problem.code, { message: problem.message, hint: problem.hint, subject: backup.backupId });
+    if (!programs) throw fail('HANDS_NO_PROGRAM', { message: `PostgreSQL ${details.major} is not installed` });
+    await unpackBackup(host, backup, details, programs, into, (message) => this.#context.progress(message));
+    return new PostgresqlRestoredCopy({
+      context: this.#context,
+      backup,
+      archive,
+      details,
+      programs,
+      target,
+      way,
+      directory: into,
+      runDirectory: this.#runDirectory,
+    });
+  }
+
+  async #prepare(backup: BackupReader, target: RecoveryTarget): Promise<Prepared> {
+    const details = backupDetails(backup);
+    const problems: Problem[] = [];
+    const programs = await this.#findPrograms(details, problems);
+    await this.#makeRunDirectory();
+    const archive = ownWalOf(backup) ?? backup.archive ?? emptyArchive;
+    const way = await findRecoveryWay({ ...details, archive, through: this.#through(backup, details, target) });
+    const newestMs = programs && (await this.#newest(programs, archive, way, details));
+    const end = await endOf(archive, way, details);
+    if (end < details.stopLsn)
+      problems.push(cutOff(way, `the log that the backup needs (up to ${formatLsn(details.stopLsn)}) is not all there`));
+    else problems.push(...judgeTarget(target, way, details, end, newestMs));
+    return { details, archive, way, programs, newestMs, problems };
+  }
+
+  #through(backup: BackupReader, details: BackupDetails, target: RecoveryTarget): { timeline: number; lsn: bigint }[] {
+    const fingerprint = backup.facts.fingerprint?.position;
+    const places = [{ timeline: details.timeline, lsn: details.stopLsn }];
+    if (target.kind === 'position' && fingerprint?.text === target.text)
+      places.push({ timeline: fingerprint.timeline, lsn: BigInt(fingerprint.offset) });
+    return places;
+  }
+
+  async #findPrograms(details: BackupDetails, problems: Problem[]): Promise<Programs | undefined> {
+    try {
+      return await openPrograms(this.#context.host, details.major, this.#context.options['restore-bin-directory']);
+    } catch (error) {
+      const { code, message, hint } = error as Problem;
+      if (code !== 'HANDS_NO_PROGRAM' && code !== 'HANDS_WRONG_USER') throw error;
+      problems.push({ code, message, hint });
+      return undefined;
+    }
+  }
+
+  async #makeRunDirectory(): Promise<void> {
+    if (this.#runDirectory.length > runDirectoryMost)
+      throw fail('USAGE', { message: `${this.#runDirectory} is too long for the path of a socket: take a shorter work directory` });
+    await this.#context.host.files.makeDirectory(this.#runDirectory, { mode: 0o700 });
+  }
+
+  async #newest(programs: Programs, archive: ArchiveReader, way: RecoveryWay, details: BackupDetails): Promise<number> {
+    const { host, signal } = this.#context;
+    const found = await readNewestCommit(host, programs, archive, way.segments, details.segmentBytes, this.#runDirectory, signal);
+    return Math.max(found?.atMs ?? 0, details.consistentByMs);
+  }
+}
+
+const emptyArchive: ArchiveReader = { async *list() {}, fetch: async () => undefined, gaps: async () => [] };
+
+/** Where the log that can be read ends. */
+async function endOf(archive: ArchiveReader, way: RecoveryWay, details: BackupDetails): Promise<bigint> {
+  const last = way.segments.at(-1);
+  if (last === undefined) return 0n;
+  const found = await archive.fetch(last);
+  return segmentStart(parseSegmentName(last, details.segmentBytes).number, details.segmentBytes) + BigInt(found?.bytes.length ?? 0);
+}
+
+function cutOff({ hole, segments }: RecoveryWay, what: string): Problem {
+  const why =
+    hole === undefined
+      ? `the archive ends with ${segments.at(-1) ?? 'nothing'}`
+      : `it has a hole from ${hole.from} to ${hole.to}: ${hole.why}`;
+  return {
+    code: 'ARCHIVE_GAP',
+    message: `${what}: ${why}`,
+    hint: 'Restore to a point before the hole, or from a backup that was taken after it.',
+  };
+}
+
+function judgeTarget(
+  target: RecoveryTarget,
+  way: RecoveryWay,
+  details: BackupDetails,
+  end: bigint,
+  newestMs: number | undefined,
+): readonly Problem[] {
+  const unreachable = (message: string, hint: string): Problem => ({ code: 'RESTORE_TARGET_UNREACHABLE', message, hint });
+  const before = 'Take an older backup, or a later point.';
+  const behind = newestMs === undefined ? 'Take an earlier point.' : `The last instant that can be reached is ${formatInstant(newestMs)}.`;
+  switch (target.kind) {
+    case 'consistent':
+      return [];
+    case 'newest':
+      return way.hole === undefined ? [] : [cutOff(way, 'the newest point lies behind a hole in the log')];
+    case 'time':
+      if (target.atMs < details.consistentByMs)
+        return [
+          unreachable(
+            `${formatInstant(target.atMs)} is before this backup became consistent, at ${formatInstant(details.consistentByMs)}`,
+            before,
+          ),
+        ];
+      if (newestMs === undefined || target.atMs < newestMs) return [];
+      if (way.hole) return [cutOff(way, `${formatInstant(target.atMs)} lies behind a hole in the log`)];
+      return [
+        unreachable(`the archive has no transaction after ${formatInstant(target.atMs)}: it can not be told whether that is all`, behind),
+      ];
+    case 'position': {
+      const lsn = parseLsn(target.text);
+      if (lsn < details.stopLsn)
+        return [unreachable(`${target.text} is before the end of this backup, ${formatLsn(details.stopLsn)}`, before)];
+      if (lsn <= end) return [];
+      if (way.hole) return [cutOff(way, `${target.text} lies behind a hole in the log`)];
+      return [unreachable(`the archive ends at ${formatLsn(end)}, before ${target.text}`, behind)];
+    }
+    default:
+      // Only the recovery itself can tell; it never crosses a hole, and fails where it does not come to the target.
+      return [];
+  }
+}
