@@ -22,6 +22,11 @@ describe('expectations', () => {
     ['matches /x/', 'y', false],
     ['matches /OK/i', 'ok', true],
     ['= true', true, true],
+    ['3', 3, true],
+    ['3', '4', false],
+    ['!= ""', 'x', true],
+    ['= "> 5"', '> 5', true],
+    ['matches', 'matches', true],
     // Beyond what a floating number tells apart.
     ['= 9007199254740993', '9007199254740992', false],
     ['> 9007199254740992', '9007199254740993', true],
@@ -38,7 +43,7 @@ describe('expectations', () => {
 
   it('a long answer is shown in part', () => expect(judge('= x', 'y'.repeat(5_000)).detail.length).toBeLessThan(300));
 
-  it.each(['', '5', '~ 5', '> many', 'matches x', 'matches /(/', '=', 'matches //'])('"%s" is no expectation', (text) => {
+  it.each(['', '  ', '> many', 'matches x', 'matches /(/', '=', '>', '!=', 'matches //'])('"%s" is no expectation', (text) => {
     expect(() => parseExpectation(text)).toThrow(expect.objectContaining({ code: 'SPEC_INVALID' }));
   });
 });

@@ -1,5 +1,5 @@
 /**
- * What a user expects of an answer: `> 0`, `>= 10`, `= 42`, `!= broken`, `matches /^ok/`. Pure.
+ * What a user expects of an answer: `> 0`, `>= 10`, `= 42`, `!= broken`, `matches /^ok/`; without a sign: equal. Text may stand in double quotes. Pure.
  *
  * No answer is never a pass: a question that finds no row shows nothing.
  */
@@ -28,10 +28,11 @@ function bad(text: string, why: string): never {
 }
 
 export function parseExpectation(text: string): Expectation {
-  const matched = /^\s*(>=|<=|!=|>|<|=|matches)\s*(\S.*?)\s*$/.exec(text);
-  if (!matched) return bad(text, 'it does not begin with >, >=, <, <=, =, != or matches');
-  const operator = matched[1] as Expectation['operator'];
-  const operand = matched[2] as string;
+  const matched = /^\s*(>=|<=|!=|>|<|=|matches(?=\s))?\s*(\S.*?)\s*$/s.exec(text);
+  if (!matched || /^[<>=!]/.test(matched[2] as string)) return bad(text, 'nothing stands after its sign');
+  const operator = (matched[1] ?? '=') as Expectation['operator'];
+  const written = matched[2] as string;
+  const operand = /^".*"$/s.test(written) ? written.slice(1, -1) : written;
   if (operator !== 'matches') {
     if (operator !== '=' && operator !== '!=' && !numeric.test(operand)) return bad(text, `${operand} is not a number`);
     return { text: `${operator} ${operand}`, operator, operand };

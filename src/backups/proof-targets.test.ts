@@ -6,7 +6,14 @@ import { computeRecoveryWindows } from './recovery-points.ts';
 
 const startMs = Date.UTC(2026, 5, 1);
 const segments = (number: number) => ({ first: segmentName(number), last: segmentName(number) });
-const entries = [0, 1, 2].map((day) => entryOf({ backupId: `d${day}`, atMs: startMs + day * dayMs, segments: segments(10 + day) }));
+const entries = [0, 1, 2].map((day) =>
+  entryOf({
+    backupId: `d${day}`,
+    atMs: startMs + day * dayMs,
+    segments: segments(10 + day),
+    facts: { canary: { number: day, atMs: startMs, epoch: 1 } },
+  }),
+);
 const archive = {
   component: 'orders-db',
   identity: 'history-1',
@@ -40,6 +47,18 @@ describe('what is drawn', () => {
     expect(drawn?.target).toMatchObject({ target: { kind: 'time', atMs: half }, text: '2026-06-02T11:59:30.000Z, drawn at random' });
     expect(drawn?.target.drawn).toMatch(/by 0\.900000, 0\.500000$/);
     expect(drawProof({ entries, windows, chance: chances(0.9, 0.5) })).toEqual(drawn);
+  });
+
+  it('without a canary the instant is drawn well before the end of the log, since nothing may have been committed there', () => {
+    const idle = [entryOf({ backupId: 'd0', atMs: startMs, segments: segments(10) })];
+    const latest = (newestAtMs: number) =>
+      drawProof({
+        entries: idle,
+        windows: computeRecoveryWindows({ entries: idle, gaps: [] }, [{ ...archive, newestAtMs }]).windows,
+        chance: () => 0.9999999,
+      });
+    expect(latest(startMs + dayMs)?.target.target).toEqual({ kind: 'time', atMs: expect.closeTo(startMs + dayMs - 600_000, -3) });
+    expect(latest(startMs + 500_000)?.target.target.kind).toBe('newest');
   });
 
   it('without a log only newest and oldest; with one backup only that; with none nothing', () => {

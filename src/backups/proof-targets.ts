@@ -34,12 +34,20 @@ export interface DrawnProof {
 
 /** The last moments of a log may not have been recorded whole: an instant is drawn before them. */
 const endMarginMs = 60_000;
+/** Where no canary is written, the end of a log may be long after the last commit (a checkpoint writes to it too), and no recovery can stop at an instant that nothing follows. */
+const idleMarginMs = 10 * 60_000;
 
 export interface DrawInput {
   /** Of one component and one `what`, without those under a tombstone; oldest first. */
   readonly entries: readonly CatalogueEntry[];
   readonly windows: readonly RecoveryWindow[];
   readonly chance: () => number;
+}
+
+function lastInstantMs({ toMs, backups }: RecoveryWindow, entries: readonly CatalogueEntry[]): number {
+  const ids = new Set(backups.map(({ backupId }) => backupId));
+  const beats = entries.some(({ backup }) => ids.has(backup.backupId) && backup.facts.canary !== undefined);
+  return toMs - (beats ? endMarginMs : idleMarginMs);
 }
 
 interface Choice {
@@ -56,7 +64,7 @@ function newestOf(entry: CatalogueEntry, windows: readonly RecoveryWindow[]): Pr
 
 /** An instant of the windows, each as likely as it is long, and the backup that it is reached from. */
 function instantIn(input: DrawInput, usable: readonly RecoveryWindow[], draw: number): DrawnProof {
-  const lengths = usable.map(({ fromMs, toMs }) => toMs - endMarginMs - fromMs);
+  const lengths = usable.map((window) => lastInstantMs(window, input.entries) - window.fromMs);
   let rest = Math.floor(draw * lengths.reduce((sum, length) => sum + length, 0));
   let index = 0;
   while (index < usable.length - 1 && rest >= (lengths[index] as number)) {
@@ -78,7 +86,7 @@ export function drawProof(input: DrawInput): DrawnProof | undefined {
   if (!newest || !oldest) return undefined;
   const known = new Set(entries.map(({ backup }) => backup.backupId));
   const usable = input.windows.filter(
-    ({ fromMs, toMs, backups }) => toMs - endMarginMs > fromMs && backups.some(({ backupId }) => known.has(backupId)),
+    (window) => lastInstantMs(window, entries) > window.fromMs && window.backups.some(({ backupId }) => known.has(backupId)),
   );
   const choices: Choice[] = [{ name: 'newest', draw: () => ({ entry: newest, target: newestOf(newest, input.windows) }) }];
   if (oldest !== newest)

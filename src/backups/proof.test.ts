@@ -201,6 +201,13 @@ describe('P5: it came to the point that it should have come to', () => {
     ]);
   });
 
+  it('a system that was idle for long before the end of its log has not fallen short', async () => {
+    await archiveToyEvents(await archive(), events);
+    const { record } = await prove('P5', { target: { ...newest, expected: { atMs: startMs + 3_600_000 } } });
+    expect(record.ok).toBe(true);
+    expect(record.checks.map(({ detail }) => detail).join()).toMatch(/its position is right, so nothing was committed in between/);
+  });
+
   it('an instant in the window, exactly', async () => {
     await archiveToyEvents(await archive(), events);
     const { record } = await prove('P5', { target: time(startMs + 13_500, { canaryGapMaxMs: 1_000 }) });
