@@ -11,6 +11,7 @@ import { formatInstant } from '../../../base/instants.ts';
 import type {
   ArchiveReader,
   BackupReader,
+  LossRecord,
   RecoveryTarget,
   RestoredCopy,
   RestorePreview,
@@ -20,6 +21,7 @@ import type {
 import { formatLsn, parseLsn } from '../lsn.ts';
 import type { ComponentOptions } from '../options.ts';
 import { type BackupDetails, backupDetails } from './backup-details.ts';
+import { findLosses } from './find-losses.ts';
 import { readNewestCommit } from './newest-commit.ts';
 import { ownWalOf } from './own-wal.ts';
 import { openPrograms, type Programs } from './programs.ts';
@@ -87,6 +89,12 @@ export class PostgresqlRestorer implements Restorer {
       directory: into,
       runDirectory: this.#runDirectory,
     });
+  }
+
+  async *findLosses(backup: BackupReader): AsyncIterable<LossRecord> {
+    const { host, options, signal, workDirectory: directory } = this.#context;
+    const programs = await openPrograms(host, backupDetails(backup).major, options['restore-bin-directory']);
+    yield* findLosses({ host, programs, backup, directory, signal });
   }
 
   async #prepare(backup: BackupReader, target: RecoveryTarget): Promise<Prepared> {
