@@ -55,7 +55,7 @@ export class Archive implements ArchiveWriter {
     const { header, plain } = await decodeLogBlock(this.#archive, objectName, content);
     if (header.slices === undefined) return { bytes: plain, whole: true };
     const bytes = await this.#joinSlices(name, header.slices, header.bytes);
-    if ((await this.#archive.plainDigest(bytes)) !== header.digest)
+    if ((await this.#archive.plainDigest.of(bytes)) !== header.digest)
       throw logDamaged(this.#archive, objectName, 'its slices do not add up to it');
     return { bytes, whole: true };
   }
@@ -117,7 +117,7 @@ export class Archive implements ArchiveWriter {
     for (let slice = 0; slice < slices; slice += 1)
       await this.#put(logSliceName(name, slice), bytes.subarray(slice * logSliceBytes, (slice + 1) * logSliceBytes), true);
     await this.#parts.store.backend.barrier();
-    const facts = { digest: await this.#archive.plainDigest(bytes), bytes: bytes.length, slices };
+    const facts = { digest: await this.#archive.plainDigest.of(bytes), bytes: bytes.length, slices };
     const objectName = encodeLogName(name);
     return await this.#putBlock(objectName, await encodeSlicedLog(this.#archive, objectName, facts, this.#parts.store.host.random), true);
   }

@@ -27,6 +27,7 @@ import {
 const logCompressionLevel = 1;
 
 export interface ArchiveSeal {
+  readonly repositoryId: string;
   /** The names of all objects of the archive begin so. */
   readonly prefix: string;
   readonly seal: Seal | undefined;
@@ -37,6 +38,9 @@ export interface ArchiveSeal {
 export interface LogHeader extends JsonObject {
   readonly holdfast: 'log';
   readonly format: number;
+  readonly repository: string;
+  /** Its own name in the store: bytes that were moved to another one are found without a key. */
+  readonly object: string;
   /** Of the plain bytes; of a log in slices: of all of it. */
   readonly digest: string;
   readonly bytes: number;
@@ -55,6 +59,7 @@ export async function openArchiveSeal(
 ): Promise<ArchiveSeal> {
   const key = keys?.archiveKey(encodeName(component), encodeName(identity));
   return {
+    repositoryId,
     prefix: archivePrefix(component, identity),
     seal: key === undefined ? undefined : await openSeal(deriveKey(key, 'holdfast/1/logs')),
     plainDigest: await openPlainDigest(key === undefined ? undefined : deriveKey(key, 'holdfast/1/plain-digests')),
@@ -70,7 +75,7 @@ export interface LogBlock {
 
 /** `objectName` is the object's name without the archive's prefix. */
 export async function encodeLogBlock(archive: ArchiveSeal, objectName: string, plain: Uint8Array, random: Random): Promise<LogBlock> {
-  const [digest, body] = await Promise.all([archive.plainDigest(plain), deflate(plain, logCompressionLevel)]);
+  const [digest, body] = await Promise.all([archive.plainDigest.of(plain), deflate(plain, logCompressionLevel)]);
   return await finishBlock(archive, objectName, { digest, bytes: plain.length, codec: body.codec }, body.bytes, random);
 }
 
@@ -98,6 +103,8 @@ async function finishBlock(
   const header: LogHeader = {
     holdfast: 'log',
     format: formatVersion,
+    repository: archive.repositoryId,
+    object: archive.prefix + objectName,
     ...facts,
     stored:
       body === payload && facts.codec === 'none' && archive.seal === undefined && facts.slices === undefined
@@ -126,7 +133,7 @@ export async function decodeLogBlock(
     return { header, plain: body };
   }
   const plain = await inflate(header.codec, body, header.bytes);
-  if (plain === undefined || (await archive.plainDigest(plain)) !== header.digest) throw damaged();
+  if (plain === undefined || (await archive.plainDigest.of(plain)) !== header.digest) throw damaged();
   return { header, plain };
 }
 
@@ -145,6 +152,8 @@ export function splitLogBlock(
   const isWhole =
     typeof digest === 'string' && typeof bytes === 'number' && typeof stored === 'string' && (codec === 'none' || codec === 'zstd');
   if (!isWhole || Buffer.compare(encodeJson(value), line) !== 0) throw logDamaged(archive, objectName, 'its first line was altered');
+  if (value.object !== object || value.repository !== archive.repositoryId)
+    throw logDamaged(archive, objectName, `it was written as ${String(value.object)} of the repository ${String(value.repository)}`);
   return { header: value as LogHeader, payload: content.subarray(lineEnd + 1) };
 }
 

@@ -80,7 +80,7 @@ export async function openPiece(seal: BackupSeal, line: PieceLine, stored: Uint8
       ? stored
       : await seal.seal.open(stored, Buffer.from(line.nonce ?? '', 'base64'), seal.words(line.part, line.position));
   const plain = body === undefined ? undefined : await inflate(line.codec, body, line.plainBytes);
-  return plain !== undefined && (await seal.plainDigest(plain)) === line.plain ? plain : undefined;
+  return plain !== undefined && (await seal.plainDigest.of(plain)) === line.plain ? plain : undefined;
 }
 
 async function getForRestore(store: ObjectStore, manifest: Manifest, object: string): Promise<Uint8Array> {

@@ -13,7 +13,7 @@ import type { BackupSeal } from './backup-seal.ts';
 import type { Lanes } from './lanes.ts';
 import type { PartLine, PieceLine } from './manifest.ts';
 import { compressionLevel } from './repository-format.ts';
-import { deflate, digestStored, nonceBytes } from './sealing.ts';
+import { deflate, digestStored, nonceBytes, type RunningDigest } from './sealing.ts';
 
 /** What the parts of one backup share. */
 export interface PieceWriting {
@@ -40,6 +40,7 @@ export class PieceWriter implements PartWriter {
   readonly #compressed: boolean;
   #chunks: Uint8Array[] = [];
   #chunkBytes = 0;
+  #running: RunningDigest | undefined;
   #position = 0;
   /** Resolves when every piece so far is stored and listed. */
   #listed: Promise<void> = Promise.resolve();
@@ -64,6 +65,8 @@ export class PieceWriter implements PartWriter {
       const chunk = rest.subarray(0, room);
       this.#chunks.push(chunk);
       this.#chunkBytes += chunk.length;
+      this.#running ??= this.#writing.seal.plainDigest.begin();
+      this.#running.update(chunk);
       rest = rest.subarray(chunk.length);
       if (this.#chunkBytes === this.#writing.pieceBytes) await this.#cut();
     }
@@ -97,8 +100,10 @@ export class PieceWriter implements PartWriter {
     await lanes.enter();
     const position = this.#position;
     this.#position += 1;
+    const plainDigest = (this.#running as RunningDigest).finish();
+    this.#running = undefined;
     const { plain, buffer } = this.#gather();
-    const stored = this.#store(plain, position).finally(() => {
+    const stored = this.#store(plain, plainDigest, position).finally(() => {
       if (buffer !== undefined) this.#writing.buffers.push(buffer);
       lanes.leave();
     });
@@ -127,14 +132,11 @@ export class PieceWriter implements PartWriter {
     return { plain: buffer.subarray(0, total), buffer };
   }
 
-  async #store(plain: Uint8Array, position: number): Promise<PieceLine> {
+  async #store(plain: Uint8Array, plainDigest: string, position: number): Promise<PieceLine> {
     const { seal, random, progress } = this.#writing;
     this.#writing.throwIfOver();
     progress.plainBytes += plain.length;
-    const [plainDigest, body] = await Promise.all([
-      seal.plainDigest(plain),
-      this.#compressed ? ({ codec: 'none', bytes: plain } as const) : deflate(plain, compressionLevel),
-    ]);
+    const body = this.#compressed ? ({ codec: 'none', bytes: plain } as const) : await deflate(plain, compressionLevel);
     const nonce = seal.seal === undefined ? undefined : random.bytes(nonceBytes);
     const content =
       seal.seal === undefined || nonce === undefined

@@ -60,6 +60,8 @@ export class MemoryBackend implements RepositoryBackend {
   readonly #capabilities: Partial<BackendCapabilities>;
   capacityBytes: number;
   #dead = false;
+  /** Grows with each restart: what a dead process had under way does not happen later. */
+  #life = 0;
   #putsUnderWay = 0;
   putsUnderWayMax = 0;
 
@@ -87,6 +89,7 @@ export class MemoryBackend implements RepositoryBackend {
     }
     this.fault = () => undefined;
     this.#dead = false;
+    this.#life += 1;
   }
 
   get isDead(): boolean {
@@ -111,7 +114,7 @@ export class MemoryBackend implements RepositoryBackend {
   }
 
   flipBit(name: string, byte: number, bit = 0): void {
-    const content = this.content(name).slice();
+    const content = new Uint8Array(this.content(name));
     content[byte] = (content[byte] as number) ^ (1 << bit);
     this.overwrite(name, content);
   }
@@ -141,7 +144,7 @@ export class MemoryBackend implements RepositoryBackend {
     for (const kept of this.objects.values()) used += kept.content.length;
     if (used > this.capacityBytes) throw fail('STORE_FULL');
     const lock = lockUntilMs === undefined ? {} : { lockedUntilMs: lockUntilMs };
-    this.objects.set(name, { content: content.slice(), modifiedMs: this.#nowMs(), durable: false, ...lock });
+    this.objects.set(name, { content: new Uint8Array(content), modifiedMs: this.#nowMs(), durable: false, ...lock });
     return 'created';
   }
 
@@ -204,11 +207,12 @@ export class MemoryBackend implements RepositoryBackend {
     signal?.throwIfAborted();
     if (call.name !== '' && !isPrefix && !namePattern.test(call.name)) throw new Error(`"${call.name}" is no name that a store takes`);
     this.calls.push(call);
+    const life = this.#life;
     const fault = this.fault(call, this.calls.length);
     if (fault !== undefined && fault.after !== true) throw fault.error;
     // As with a real store, other work goes on meanwhile.
     await new Promise<void>((resolve) => setImmediate(resolve));
-    if (this.#dead) throw new Killed();
+    if (this.#dead || life !== this.#life) throw new Killed();
     const result = await work();
     if (fault === undefined) return result;
     if (fault.error instanceof Killed) this.#dead = true;
