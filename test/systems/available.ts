@@ -1,7 +1,7 @@
 /**
  * Which systems this machine can start. Kept apart from the test runner, for benchmarks and the demo ask too.
  */
-import { findMoto, findPostgresqlPrograms, findProgram, findVersitygw } from './programs.ts';
+import { findFaissPython, findMoto, findPostgresqlPrograms, findProgram, findVersitygw } from './programs.ts';
 
 const checks = {
   postgresql: () => findPostgresqlPrograms() !== undefined,
@@ -9,6 +9,9 @@ const checks = {
   'postgresql-17': () => findPostgresqlPrograms(17) !== undefined,
   'postgresql-18': () => findPostgresqlPrograms(18) !== undefined,
   redis: () => havePrograms('redis-server', 'redis-cli'),
+  etcd: () => havePrograms('etcd', 'etcdctl'),
+  /** A Python with faiss is a package for the system's own Python. */
+  faiss: () => findFaissPython() !== undefined,
   bind: () => havePrograms('named', 'dig', 'nsupdate'),
   haproxy: () => havePrograms('haproxy'),
   sshd: () => havePrograms('sshd', 'ssh', 'ssh-keygen'),

@@ -1,6 +1,7 @@
 /**
  * Where the servers' programs are on this machine. Debian puts servers in directories that are not on a user's PATH.
  */
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,6 +27,15 @@ export function requireProgram(name: string): string {
     throw new Error(`${name} is not installed: run "sh tools/bootstrap/bootstrap.sh --systems"`);
   }
   return found;
+}
+
+const systemPython = '/usr/bin/python3';
+
+/** The system's Python, where it can import faiss. */
+export function findFaissPython(): string | undefined {
+  return spawnSync(systemPython, ['-I', '-c', 'import faiss'], { stdio: 'ignore', timeout: 60_000 }).status === 0
+    ? systemPython
+    : undefined;
 }
 
 /** The directory with postgres and initdb of that major version, or undefined. Without a version: the oldest there is. */

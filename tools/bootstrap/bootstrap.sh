@@ -106,6 +106,9 @@ missing_packages() {
   has named-checkzone || say bind9-utils
   has dig nsupdate || say bind9-dnsutils
   has haproxy || say haproxy
+  has etcd || say etcd-server
+  has etcdctl || say etcd-client
+  /usr/bin/python3 -I -c 'import faiss' 2>/dev/null || say python3-faiss
   has sshd || say openssh-server
   has ssh ssh-keygen || say openssh-client
   has ip || say iproute2
