@@ -6,7 +6,7 @@
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
+import type { BigIntStats, Dir } from 'node:fs';
 import { chmod, type FileHandle, link, lstat, mkdir, open, opendir, readlink, rename, rm, rmdir, statfs, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -141,7 +141,9 @@ async function removeEmptyDirectory(path: string): Promise<boolean> {
 async function* walk(root: string, below: string): AsyncIterable<FileFacts> {
   const directory = below === '' ? root : join(root, below);
   const names: string[] = [];
-  const handle = await mapped(directory, 'list', () => opendir(directory));
+  const handle = await mapped(directory, 'list', () => openExisting(directory, below !== ''));
+  // As with files: it was removed since it was seen.
+  if (handle === undefined) return;
   for await (const entry of handle) names.push(entry.name);
   names.sort();
   for (const name of names) {
@@ -151,5 +153,16 @@ async function* walk(root: string, below: string): AsyncIterable<FileFacts> {
     if (!facts) continue;
     yield facts;
     if (facts.kind === 'directory') yield* walk(root, path);
+  }
+}
+
+/** Undefined where it has gone, for one that `mayBeGone`; a root that is not there is an error. */
+async function openExisting(directory: string, mayBeGone: boolean): Promise<Dir | undefined> {
+  try {
+    return await opendir(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (mayBeGone && (code === 'ENOENT' || code === 'ENOTDIR')) return undefined;
+    throw error;
   }
 }
