@@ -4,6 +4,7 @@ import { parseDurationMs } from '../base/durations.ts';
 import { asHoldfastError, fail, HoldfastError } from '../base/errors.ts';
 import type { PlanRequest } from '../control/make-plan.ts';
 import { faultsOf } from '../spec/load-spec.ts';
+import { addBackupCommands } from './backup-commands.ts';
 import { ask, type ChangeOptions, change, goOn } from './commands/change.ts';
 import { CommandContext, type ExitCode } from './commands/context.ts';
 import { init } from './commands/init.ts';
@@ -57,6 +58,7 @@ export async function runCommandLine(argv: readonly string[], wiring: Wiring): P
   addPlanCommands(program, bind);
   addChangeCommands(program, bind);
   addExecutionCommands(program, bind);
+  addBackupCommands(program, bind);
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
   try {
     await program.parseAsync([...argv], { from: 'user' });
@@ -66,7 +68,7 @@ export async function runCommandLine(argv: readonly string[], wiring: Wiring): P
   }
 }
 
-type Bind = <A extends unknown[]>(
+export type Bind = <A extends unknown[]>(
   act: (context: CommandContext, ...args: A) => Promise<void> | void,
 ) => (...all: unknown[]) => Promise<void>;
 

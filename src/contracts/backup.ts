@@ -239,6 +239,8 @@ export interface DriverBackups<C, S> {
   readonly kinds: readonly BackupKind[];
   openSource(context: SiteContext<C, S>): BackupSource;
   openRestorer(context: RestorerContext<C>): Restorer;
+  /** Of which history a finished log file of this machine is, where logs can be pushed file by file. A file that contradicts its server: SYSTEM_WRONG_IDENTITY. */
+  identifyLog?(host: Pick<Host, 'files' | 'fileStreams'>, path: string): Promise<string>;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: as AnyDriver: each driver's own schema checks its options before they get here.

@@ -59,7 +59,7 @@ const lookForRunnerEveryMs = 250;
 type Enough = (state: ExecutionState) => boolean;
 
 /** Runs it here, or follows it where another process already does; takes it up when that one dies, which may have happened already: the lease of the dead lasts a little longer. */
-async function runOrFollow(context: CommandContext, session: Session, id: string, enough?: Enough): Promise<ExecutionState> {
+export async function runOrFollow(context: CommandContext, session: Session, id: string, enough?: Enough): Promise<ExecutionState> {
   const { signal, terminal } = context.wiring;
   const left = new AbortController();
   let hinted = false;

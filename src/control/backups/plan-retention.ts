@@ -1,5 +1,6 @@
 /** Makes the plan of what goes from a repository: its catalogue as it is now, the spec's rules, and when it was pruned last. */
 
+import type { Catalogue } from '../../backups/records.ts';
 import { computeRetention, type RetentionPlan } from '../../backups/retention.ts';
 import type { JsonObject } from '../../base/json.ts';
 import { putRecord } from '../../watch/watch-records.ts';
@@ -8,9 +9,9 @@ import { policyOf } from './retention-policies.ts';
 
 const prunedKey = (repository: string) => `backup-pruned/${repository}`;
 
-export async function planRetention(parts: BackupParts, repositoryName: string): Promise<RetentionPlan> {
-  const repository = await parts.repository(repositoryName);
-  const catalogue = await repository.readCatalogue();
+/** @param known a catalogue that was read a moment ago */
+export async function planRetention(parts: BackupParts, repositoryName: string, known?: Catalogue): Promise<RetentionPlan> {
+  const catalogue = known ?? (await (await parts.repository(repositoryName)).readCatalogue());
   const before = (await parts.store.get(prunedKey(repositoryName)))?.value as JsonObject | undefined;
   const nowMs = parts.host.clock.nowMs();
   return computeRetention({

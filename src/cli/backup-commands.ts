@@ -1,0 +1,84 @@
+/** The commands about backups: what they take, and how they are described. */
+import { type Command, Option } from 'commander';
+import { proofLevels } from '../contracts/backup.ts';
+import * as backup from './commands/backup.ts';
+import * as repository from './commands/repository.ts';
+import { restore } from './commands/restore.ts';
+import { verify } from './commands/verify.ts';
+import { walPush } from './commands/wal-push.ts';
+import type { Bind } from './program.ts';
+
+export function addBackupCommands(program: Command, bind: Bind): void {
+  addRepositoryCommands(program, bind);
+  addBackupsCommands(program, bind);
+  program
+    .command('verify <component> [id]')
+    .description('prove a backup: restore it beside and check what came back')
+    .addOption(new Option('--level <level>', 'how deep (default: as the spec says, or P4)').choices(proofLevels))
+    .option('--target <target>', 'newest, oldest, random, or an instant with its zone', 'newest')
+    .option('--what <what>', 'which kind of backup')
+    .option('--repository <name>', 'from which repository')
+    .action(bind(verify));
+  program
+    .command('restore <component>')
+    .description('bring a component back to an instant, into a directory of this machine; shown first')
+    .option('--to <instant>', 'everything up to this instant, with its zone: 2026-11-20T10:00:00Z (default: as far as it goes)')
+    .option('--lsn <position>', 'up to this position of the log')
+    .option('--transaction <id>', 'up to this transaction')
+    .option('--name <name>', 'up to this restore point')
+    .option('--backup <id>', 'from this backup')
+    .option('--repository <name>', 'from this repository')
+    .requiredOption('--into <directory|scratch>', 'an empty or new directory; or scratch, for one that is made')
+    .option('--dry-run', 'say what it would do, and stop')
+    .option('--yes', 'do not ask')
+    .action(bind(restore));
+  program
+    .command('wal-push <path>')
+    .description('archive one finished log file; for archive_command')
+    .requiredOption('--component <name>', 'whose log it is')
+    .option('--repository <name>', 'into which repository (default: as the spec says)')
+    .action(bind(walPush));
+}
+
+function addRepositoryCommands(program: Command, bind: Bind): void {
+  const commands = program.command('repository').description('the places where backups are kept');
+  commands
+    .command('create [name]')
+    .description('make a repository; shows its recovery key once, and asks for it back')
+    .option('--recovery-key-file <path>', 'write the recovery key there instead of showing it (for scripts)')
+    .action(bind(repository.createRepository));
+  commands
+    .command('show [name]')
+    .description('where it is, its key slots, what its store can do')
+    .action(bind((context, name: string | undefined) => repository.showRepository(context, name)));
+  commands
+    .command('check [name]')
+    .description('try the store and the key (exit code 3: something is in the way)')
+    .action(bind((context, name: string | undefined) => repository.checkRepository(context, name)));
+  for (const each of commands.commands) each.exitOverride().copyInheritedSettings(program);
+}
+
+function addBackupsCommands(program: Command, bind: Bind): void {
+  program
+    .command('backup <component>')
+    .description('take a backup now')
+    .option('--what <what>', 'which kind (default: the one that has a schedule)')
+    .option('--repository <name>', 'into which repository')
+    .option('--reason <text>', 'why, for the record')
+    .action(bind(backup.backup));
+  const commands = program
+    .command('backups [component]')
+    .description('the backups there are: what they lead back to, how far they are proven, what keeps them')
+    .action(bind((context, component: string | undefined) => backup.backups(context, component)));
+  commands
+    .command('show <id>')
+    .description('everything that is known of one backup, with each check of each proof')
+    .action(bind((context, id: string) => backup.showBackup(context, id)));
+  commands
+    .command('prune')
+    .description('what nothing keeps any more, and why; removes it only with --yes')
+    .option('--repository <name>', 'only of this repository')
+    .option('--yes', 'remove it')
+    .action(bind(backup.pruneBackups));
+  for (const each of commands.commands) each.exitOverride().copyInheritedSettings(program);
+}
