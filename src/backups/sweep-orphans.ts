@@ -1,5 +1,6 @@
 /**
- * Removes what belongs to no backup: attempts that never committed, records of backups that are gone, parts of logs that have become whole, leases that expired long ago.
+ * Removes what belongs to no backup: attempts that never committed, records of backups that are gone, parts of logs that have become whole, leases that expired long ago,
+ * key slots of a repository whose making died.
  *
  * Invariant: nothing is touched below a prefix that has a manifest, or a lease that has not expired, or anything younger than the age. Dying in it leaves less to do for the next sweep.
  */
@@ -10,6 +11,7 @@ import { readRecord } from './record-objects.ts';
 import type { LeaseRecord } from './records.ts';
 import { RemovalCount, type Removed, removeObject } from './remove-objects.ts';
 import type { RepositoryParts } from './repository-parts.ts';
+import { sweepDeadCreations } from './sweep-dead-creations.ts';
 
 export async function sweepOrphans(parts: RepositoryParts, olderThanMs: number, clockSkewMs: number): Promise<Removed> {
   const { store } = parts;
@@ -26,6 +28,7 @@ export async function sweepOrphans(parts: RepositoryParts, olderThanMs: number, 
   }
   for (const folder of ['proofs', 'tombstones'] as const) await sweepRecords(parts, folder, committed, beforeMs, count);
   await sweepLogParts(parts, beforeMs, count);
+  await sweepDeadCreations(parts, beforeMs, count);
   return count.result();
 }
 

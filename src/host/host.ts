@@ -73,8 +73,11 @@ export interface FileStreams {
   read(path: string, options?: { from?: number; to?: number; chunkBytes?: number; signal?: AbortSignal }): AsyncIterable<Uint8Array>;
   /** A new file (an existing one is an error, code FILE_EXISTS) or, with `append`, the end of an existing one. */
   openWriter(path: string, options?: { mode?: number; append?: boolean }): Promise<FileWriter>;
-  /** Puts a whole new file in its place at once, never over another one: `exists` where there is one already. Not durable before `syncFileSystem`. */
-  createOnce(path: string, content: Uint8Array): Promise<'created' | 'exists'>;
+  /**
+   * Puts a whole new file in its place at once, never over another one: `exists` where there is one already. Not durable before `syncFileSystem`. It is written beside under another
+   * name, or in `temporaryIn` (a directory of the same file system), where what a killed process left is easily found.
+   */
+  createOnce(path: string, content: Uint8Array, options?: { readonly temporaryIn?: string }): Promise<'created' | 'exists'>;
   /** Everything written to the file system of this path before is durable. */
   syncFileSystem(path: string): Promise<void>;
   /** Everything below a directory, parents before their content, each directory in ascending order of names. Never holds more than one directory's names. */

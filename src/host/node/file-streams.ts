@@ -14,6 +14,7 @@ import type { FileFacts, FileStreams, FileWriter } from '../host.ts';
 import { mapped } from './file-errors.ts';
 
 const chunkBytesDefault = 1_048_576;
+const linkTries = 5;
 const run = promisify(execFile);
 
 export function nodeFileStreams(): FileStreams {
@@ -21,7 +22,7 @@ export function nodeFileStreams(): FileStreams {
     stat: (path) => mapped(path, 'look at', () => factsOf(path, path)),
     read,
     openWriter: (path, options) => mapped(path, 'write', () => openWriter(path, options)),
-    createOnce: (path, content) => mapped(path, 'write', () => createOnce(path, content)),
+    createOnce: (path, content, options) => mapped(path, 'write', () => createOnce(path, content, options?.temporaryIn ?? dirname(path))),
     syncFileSystem: (path) =>
       mapped(path, 'make durable', async () => {
         await run('sync', ['-f', path]);
@@ -95,25 +96,33 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done, bytes.length - done)).bytesWritten;
 }
 
-async function createOnce(path: string, content: Uint8Array): Promise<'created' | 'exists'> {
-  const directory = dirname(path);
-  const temporary = join(directory, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+async function createOnce(path: string, content: Uint8Array, temporaryIn: string): Promise<'created' | 'exists'> {
+  const temporary = join(temporaryIn, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    const file = await openNew(temporary, directory);
+    const file = await openNew(temporary, temporaryIn);
     try {
       await writeAll(file, content);
     } finally {
       await file.close();
     }
-    try {
-      await link(temporary, path);
-      return 'created';
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return 'exists';
-      throw error;
-    }
+    return await linkOnce(temporary, path);
   } finally {
     await rm(temporary, { force: true });
+  }
+}
+
+async function linkOnce(from: string, to: string): Promise<'created' | 'exists'> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await link(from, to);
+      return 'created';
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EEXIST') return 'exists';
+      // The directory is not there yet; or it was empty, and somebody has just removed it.
+      if (code !== 'ENOENT' || attempt > linkTries) throw error;
+      await mkdir(dirname(to), { recursive: true });
+    }
   }
 }
 

@@ -156,7 +156,7 @@ describe.runIf(canMount)('a small disk of its own', () => {
       const error = await errorOf(store.put('second', new Uint8Array(1_500_000)));
       expect([error.code, error.kind]).toEqual(['STORE_FULL', 'refused']);
       expect(await namesIn(store)).toEqual(['first']);
-      expect(await readdir(directory)).toEqual(['first']);
+      expect(await readdir(join(directory, '.tmp'))).toEqual([]);
       await store.remove('first');
       expect(await store.put('second', new Uint8Array(1_500_000))).toBe('created');
       execFileSync('mount', ['-o', 'remount,ro', directory]);
@@ -182,8 +182,8 @@ describe('what a crash leaves', () => {
   it('is never listed, and removed a day later', async () => {
     const store = new FileStore(directory, host, undefined);
     await store.put('a/b', new Uint8Array(1));
-    const fresh = join(directory, 'a', '.c.0123456789ab.tmp');
-    const old = join(directory, 'a', '.d.0123456789ab.tmp');
+    const fresh = join(directory, '.tmp', '.c.0123456789ab.tmp');
+    const old = join(directory, '.tmp', '.d.0123456789ab.tmp');
     await writeFile(fresh, 'half');
     await writeFile(old, 'half');
     await writeFile(join(directory, 'a', '.hidden'), 'not ours');
@@ -191,7 +191,10 @@ describe('what a crash leaves', () => {
     const longAgo = new Date(Date.now() - 25 * 3_600_000);
     await utimes(old, longAgo, longAgo);
     expect(await namesIn(store)).toEqual(['a/b']);
-    expect((await readdir(join(directory, 'a'))).toSorted()).toEqual(['.c.0123456789ab.tmp', '.hidden', 'b', 'not ours either']);
+    expect((await readdir(join(directory, 'a'))).toSorted()).toEqual(['.hidden', 'b', 'not ours either']);
+    // A process that lives on looks again ten minutes later; another one at once.
+    expect(await namesIn(new FileStore(directory, host, undefined))).toEqual(['a/b']);
+    expect(await readdir(join(directory, '.tmp'))).toEqual(['.c.0123456789ab.tmp']);
   });
 
   it('is objects of a probe, which a later one removes', async () => {
@@ -231,7 +234,7 @@ it('holds one folder of each level in memory, not all names: the first name of m
   for (let i = 0; i < 40; i += 1) await store.put(`p/${i.toString().padStart(2, '0')}/object`, new Uint8Array(1));
   const listed: string[] = [];
   const list = (path: string) => {
-    listed.push(path);
+    if (!path.endsWith('.tmp')) listed.push(path);
     return host.files.list(path);
   };
   const watching = { ...host, files: { ...host.files, list } };

@@ -2,8 +2,8 @@
  * Objects as plain files: the object `a/b` is the file `a/b` below the directory, so that any program can read a repository.
  *
  * Invariant: an object is there whole or not at all, and never changes: its content is written to a temporary file, which then gets the name by a hard link. Nothing is durable before
- * `barrier`, which makes the whole file system durable once instead of each file by itself. Dying here leaves temporary files, which are never listed and are removed by a listing
- * a day later.
+ * `barrier`, which makes the whole file system durable once instead of each file by itself. Dying here leaves temporary files in `.tmp`, which are never listed and are removed by a
+ * listing a day later.
  */
 import { assert } from '../../base/assert.ts';
 import { fail, HoldfastError } from '../../base/errors.ts';
@@ -22,8 +22,9 @@ import { probeFileStore } from './probe-file-store.ts';
 
 /** Longer than any put takes: whoever wrote it is gone. */
 const temporaryMaxAgeMs = 24 * 3_600_000;
-/** A folder can be removed, as it is empty, in the moment in which a put makes sure of it. */
-const putTries = 5;
+/** How often a listing looks for such files. */
+const cleaningEveryMs = 600_000;
+const temporaryFolder = '.tmp';
 
 export class FileStore implements RepositoryBackend {
   readonly name: string;
@@ -34,6 +35,7 @@ export class FileStore implements RepositoryBackend {
   #written = 0;
   #durable = 0;
   #syncing: Promise<void> | undefined;
+  #cleanedMs = Number.NEGATIVE_INFINITY;
 
   constructor(root: string, host: Host, storeKey: string | undefined) {
     this.#root = root.replace(/\/+$/, '');
@@ -65,15 +67,12 @@ export class FileStore implements RepositoryBackend {
   async #putFile(name: string, content: Uint8Array): Promise<'created' | 'exists'> {
     // createOnce makes the folders that are missing; the repository's own directory must not be made so, where its disk is not mounted.
     await this.#requireRoot();
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await this.#host.fileStreams.createOnce(this.#path(name), content);
-      } catch (error) {
-        if (causeOf(error) === 'ENOENT' && attempt < putTries) continue;
-        const cause = causeOf(error);
-        assert(cause !== 'ENOTDIR' && cause !== 'EISDIR', `no part of the name ${name} is the name of another object`);
-        throw fileStoreError(error, this.name);
-      }
+    try {
+      return await this.#host.fileStreams.createOnce(this.#path(name), content, { temporaryIn: this.#path(temporaryFolder) });
+    } catch (error) {
+      const cause = causeOf(error);
+      assert(cause !== 'ENOTDIR' && cause !== 'EISDIR', `no part of the name ${name} is the name of another object`);
+      throw fileStoreError(error, this.name);
     }
   }
 
@@ -125,27 +124,30 @@ export class FileStore implements RepositoryBackend {
     await this.#requireRoot();
     const { after, signal } = options;
     try {
-      yield* listObjects(this.#host, {
-        root: this.#root,
-        prefix,
-        after,
-        signal,
-        onTemporary: (path, facts) => this.#removeWhenOld(path, facts),
-      });
+      await this.#removeOldTemporaries();
+      yield* listObjects(this.#host, { root: this.#root, prefix, after, signal });
     } catch (error) {
       throw fileStoreError(error, this.name);
     }
   }
 
-  async #removeWhenOld(path: string, facts: FileFacts): Promise<void> {
-    if (this.#host.clock.nowMs() - facts.modifiedMs < temporaryMaxAgeMs) return;
+  async #removeOldTemporaries(): Promise<void> {
+    const { clock, fileStreams, files, log } = this.#host;
+    if (clock.monotonicMs() - this.#cleanedMs < cleaningEveryMs) return;
+    this.#cleanedMs = clock.monotonicMs();
+    const folder = this.#path(temporaryFolder);
+    if ((await fileStreams.stat(folder)) === undefined) return;
     try {
-      await this.#host.files.remove(path);
-      this.#host.log.info('left-over-removed', { path, bytes: facts.sizeBytes });
+      for (const file of await files.list(folder)) {
+        const facts = await fileStreams.stat(`${folder}/${file}`);
+        if (facts?.kind !== 'file' || clock.nowMs() - facts.modifiedMs < temporaryMaxAgeMs) continue;
+        await files.remove(facts.path);
+        log.info('left-over-removed', { path: facts.path, bytes: facts.sizeBytes });
+      }
     } catch (error) {
-      // Whoever may only read can list all the same; the next listing of somebody who may write removes it.
+      // Whoever may only read can list all the same; the next listing of somebody who may write removes them.
       if (!(error instanceof HoldfastError)) throw error;
-      this.#host.log.warn('left-over-kept', { path, because: error.message });
+      log.warn('left-over-kept', { path: folder, because: error.message });
     }
   }
 

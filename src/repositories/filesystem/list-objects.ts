@@ -4,7 +4,7 @@
  * Holds the names of one directory of each level at a time. What is no object (temporary files, things that somebody put there) is passed over.
  */
 import { isObjectName, type StoredObject } from '../../contracts/repository-backend.ts';
-import type { FileFacts, Host } from '../../host/host.ts';
+import type { Host } from '../../host/host.ts';
 import { causeOf } from './file-store-errors.ts';
 
 export interface Listing {
@@ -13,12 +13,7 @@ export interface Listing {
   /** Only names greater than this one. */
   readonly after: string | undefined;
   readonly signal: AbortSignal | undefined;
-  /** Is told of each temporary file that a put left or is still writing. */
-  onTemporary(path: string, facts: FileFacts): Promise<void>;
 }
-
-/** What `createOnce` names the file that is not an object yet. */
-const temporaryPattern = /^\.[A-Za-z0-9._=-]+\.[0-9a-f]{12}\.tmp$/;
 
 export function listObjects(host: Host, listing: Listing): AsyncIterable<StoredObject> {
   // A prefix `a/b/c` can only be met below `a/b`.
@@ -34,23 +29,20 @@ async function* listFolder(host: Host, listing: Listing, folder: string): AsyncI
     listing.signal?.throwIfAborted();
     const name = `${folder}${part}`;
     while (waiting.length > 0 && (waiting.at(-1) as string) < name) yield* listFolder(host, listing, waiting.pop() as string);
-    if (!mayHold(listing, name)) continue;
-    const path = `${listing.root}/${name}`;
-    const facts = await host.fileStreams.stat(path);
-    if (facts === undefined) continue; // removed since its directory was read
-    if (facts.kind === 'directory' && isObjectName(name)) {
+    if (!mayHold(listing, name) || !isObjectName(name)) continue;
+    const facts = await host.fileStreams.stat(`${listing.root}/${name}`);
+    // Undefined: removed since its directory was read.
+    if (facts?.kind === 'directory') {
       if (mayHold(listing, `${name}/`) && !isPast(listing, `${name}/`)) waiting.push(`${name}/`);
-    } else if (facts.kind === 'file' && isObjectName(name)) {
-      if (name.startsWith(listing.prefix) && !(listing.after !== undefined && name <= listing.after))
-        yield { name, sizeBytes: facts.sizeBytes, modifiedMs: facts.modifiedMs };
-    } else if (facts.kind === 'file' && temporaryPattern.test(part)) await listing.onTemporary(path, facts);
+    } else if (facts?.kind === 'file' && name.startsWith(listing.prefix) && (listing.after === undefined || name > listing.after))
+      yield { name, sizeBytes: facts.sizeBytes, modifiedMs: facts.modifiedMs };
   }
   while (waiting.length > 0) yield* listFolder(host, listing, waiting.pop() as string);
 }
 
-/** Whether the name, or one that goes on from it, can begin with the prefix. Temporary files are told of wherever they are met. */
+/** Whether the name, or one that goes on from it, can begin with the prefix. */
 function mayHold({ prefix }: Listing, name: string): boolean {
-  return name.startsWith(prefix) || prefix.startsWith(name) || name.slice(name.lastIndexOf('/') + 1).startsWith('.');
+  return name.startsWith(prefix) || prefix.startsWith(name);
 }
 
 /** All names of the folder come before `after`. */
