@@ -1,0 +1,65 @@
+/** The alert rules for backups, judged by Prometheus' own tool: they are understood, and fire when they should and only then. */
+import { execFile } from 'node:child_process';
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findProgram, repositoryDirectory } from '../systems/programs.ts';
+import { runsInCi } from '../systems/requirement.ts';
+import { removeDirectory, temporaryDirectory } from '../systems/temporary-directory.ts';
+
+const run = promisify(execFile);
+const promtool = findProgram('promtool');
+if (promtool === undefined && process.env.HOLDFAST_TESTS !== 'fakes')
+  process.stderr.write('\n*** SKIPPED: the alert rules for backups need promtool. To run it: apt-get install prometheus\n');
+
+const title = 'alert rules for backups';
+const suite = promtool !== undefined && process.env.HOLDFAST_TESTS !== 'fakes' ? describe : describe.skip;
+
+if (promtool === undefined && runsInCi())
+  it(`${title} need promtool`, () => {
+    throw new Error('promtool is missing and CI is set, so nothing may be skipped. Install it: apt-get install prometheus');
+  });
+
+suite(title, () => {
+  let directory = '';
+  beforeAll(async () => {
+    directory = await temporaryDirectory('rules');
+    await cp(join(repositoryDirectory, 'deploy', 'prometheus'), directory, { recursive: true });
+  });
+  afterAll(() => removeDirectory(directory));
+
+  const check = (...args: string[]) => run(promtool as string, args, { cwd: directory, timeout: 60_000 });
+
+  it('[S4-51] [S4-52] [S4-02] are understood, fire when they should, and are silent beside that', async () => {
+    expect((await check('check', 'rules', 'backups.rules.yml')).stdout).toMatch(/SUCCESS: 14 rules found/);
+    expect((await check('test', 'rules', 'backups.rules.test.yml')).stdout).toMatch(/SUCCESS/);
+  });
+
+  it.each([
+    ['an age that is never compared', 'HoldfastBackupFailed', /(holdfast_backup_last_success_timestamp_seconds) > on/, '$1 > 1e12 * on'],
+    ['a share that is too large', 'HoldfastBackupSizeAnomaly', /> 0\.3 \*/, '> 0.9 *'],
+    [
+      'no alarm on absence',
+      'HoldfastBackupMissing',
+      /holdfast_backup_interval_seconds unless on \(component, what\)/,
+      'holdfast_backup_interval_seconds and on (component, what)',
+    ],
+  ])('a rule with %s is found out', async (_, alert, from, to) => {
+    const rules = join(directory, 'backups.rules.yml');
+    const text = await readFile(rules, 'utf8');
+    const worse = text.replace(from, to);
+    expect(worse).not.toBe(text);
+    await writeFile(rules, worse);
+    try {
+      const outcome = await check('test', 'rules', 'backups.rules.test.yml').then(
+        () => 'passed',
+        (error: { stdout: string; stderr: string }) => `${error.stdout}${error.stderr}`,
+      );
+      expect(outcome).toMatch(new RegExp(`FAILED|${alert}|parse error`));
+      expect(outcome).not.toBe('passed');
+    } finally {
+      await writeFile(rules, text);
+    }
+  });
+});
