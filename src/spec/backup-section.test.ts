@@ -191,3 +191,19 @@ describe('notices: what a spec promises and can not keep', () => {
     );
   });
 });
+
+test('one region will do where there are backups, and it is said that nothing could take over', async () => {
+  const alone = `holdfast: v1
+name: alone
+regions: { here: { role: active } }
+components:
+  db: { driver: memory-store, sites: { here: { url: "store://here" } }, backup: [{ every: daily }] }
+${repositories}`;
+  expect(await noticesIn(alone)).toContainEqual(
+    expect.objectContaining({
+      line: 3,
+      path: 'regions',
+      message: expect.stringMatching(/^no region is a standby: nothing could take over/),
+    }),
+  );
+});

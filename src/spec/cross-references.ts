@@ -47,8 +47,18 @@ export function checkRegions(collector: FaultCollector): void {
   // With a role that could not be read, what seems to be missing may be there.
   if (roles.size < regions.entries.size) return;
   if (first === undefined) collector.add(['regions'], 'key', 'no region is active', 'Give the region that serves now the role active.');
-  if (![...roles.values()].includes('standby'))
-    collector.add(['regions'], 'key', 'no region is a standby: nothing could take over', 'Give a second region the role standby.');
+  if (![...roles.values()].includes('standby') && !isBackedUp(root))
+    collector.add(
+      ['regions'],
+      'key',
+      'no region is a standby: nothing could take over',
+      'Give a second region the role standby, or back the components up: with backups, one region will do.',
+    );
+}
+
+/** Something brings data back, even where no region could take over. */
+function isBackedUp(root: LocatedNode): boolean {
+  return [...entriesOf(childOf(root, 'components')).values()].some(({ node }) => childOf(node, 'backup') !== undefined);
 }
 
 function checkNeedsExist(name: string, component: LocatedNode, components: ReadonlyMap<string, unknown>, collector: FaultCollector): void {

@@ -35,5 +35,16 @@ export function noticesOf(root: LocatedNode): readonly Fault[] {
     const entry = entriesOf(root).get(section);
     if (entry !== undefined) notices.push(faultAt(entry.key, [section], message(section, section === 'tell' ? 'is' : 'are'), hint));
   }
+  const regions = entriesOf(root).get('regions');
+  const roles = [...entriesOf(childOf(root, 'regions')).values()].map(({ node }) => childOf(node, 'role'));
+  if (regions && !roles.some((role) => role?.kind === 'scalar' && role.value === 'standby'))
+    notices.push(
+      faultAt(
+        regions.key,
+        ['regions'],
+        'no region is a standby: nothing could take over, and a restore from backups is the only way back',
+        'Give a second region the role standby once there is one.',
+      ),
+    );
   return notices;
 }
