@@ -120,7 +120,8 @@ export class BackupWorld {
       seen.push({ atMs, text: position.text });
     };
     const ended = source.archive?.(this.openArchive, { onArchived }, this.context(stop.signal)) ?? Promise.reject(new Error('no archive'));
-    ended.catch(() => {
+    ended.catch((error) => {
+      if (process.env.HOLDFAST_TEST_LOG) console.log('ARCHIVE ENDED', error);
       // The test asks, or ends it.
     });
     const archiving = {

@@ -2,6 +2,7 @@
 import { fail } from '../../../base/errors.ts';
 import type { BackupSource, DriverBackups } from '../../../contracts/backup.ts';
 import type { ComponentOptions, SiteOptions } from '../options.ts';
+import { archiveLog } from './archive-log.ts';
 import { PostgresqlRestorer } from './restorer.ts';
 import { type PostgresqlSite, takeBase } from './take-base.ts';
 
@@ -25,6 +26,7 @@ function openSource(site: PostgresqlSite): BackupSource {
       if (what === 'base') return takeBase(site, sink, options, context);
       throw fail('NOT_FOUND', { message: `PostgreSQL has no backup "${what}"` });
     },
+    archive: (openArchive, options, context) => archiveLog(site, openArchive, options, context),
     close: async () => {},
   };
 }

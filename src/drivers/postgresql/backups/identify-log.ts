@@ -35,7 +35,11 @@ export async function identifyLog(host: Pick<Host, 'files' | 'fileStreams'>, pat
 async function readSegment(host: Pick<Host, 'fileStreams'>, path: string): Promise<string> {
   const head = await readHead(host, path, identifierOffset + 8);
   if (head.length < identifierOffset + 8 || (head.readUInt16LE(2) & longHeaderFlag) === 0)
-    throw fail('BACKUP_DAMAGED', { subject: path, message: `${basename(path)} does not begin as a log segment does`, hint: 'It is not archived.' });
+    throw fail('BACKUP_DAMAGED', {
+      subject: path,
+      message: `${basename(path)} does not begin as a log segment does`,
+      hint: 'It is not archived.',
+    });
   return head.readBigUInt64LE(identifierOffset).toString();
 }
 

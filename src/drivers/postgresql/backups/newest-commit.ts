@@ -3,6 +3,7 @@
  * time can be asked for.
  */
 
+import { fail } from '../../../base/errors.ts';
 import type { ArchiveReader } from '../../../contracts/backup.ts';
 import type { Host } from '../../../host/host.ts';
 import { giveToOwner, type Programs, runProgram } from './programs.ts';
@@ -16,6 +17,8 @@ export interface LastTransaction {
 const segmentsMost = 48;
 const dumpTimeoutMs = 60_000;
 const outputMaxBytes = 64 * 1024 * 1024;
+/** How it says that there is no further record: the file is over, or the rest of it is empty. */
+const endOfLog = /error in WAL record at|could not find a valid record after|could not find file/;
 const ended = /desc: (?:COMMIT|ABORT)(?:_PREPARED)?[^;\n]*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6}) UTC/g;
 
 export async function readNewestCommit(
@@ -38,7 +41,7 @@ export async function readNewestCommit(
       await host.files.writeAtomically(`${looking}/${name}`, whole, { mode: 0o644 });
       await giveToOwner(host, programs, looking);
       // It ends with an error where the log ends: what it has read before is what counts.
-      const { stdout } = await runProgram(host, programs, 'pg_waldump', ['--rmgr=Transaction', `${looking}/${name}`], {
+      const { stdout, stderr, exitCode } = await runProgram(host, programs, 'pg_waldump', ['--rmgr=Transaction', `${looking}/${name}`], {
         timeoutMs: dumpTimeoutMs,
         maxOutputBytes: outputMaxBytes,
         signal,

@@ -11,7 +11,11 @@ export function targetSettings(target: RecoveryTarget, timeline: number): Readon
     case 'consistent':
       return { ...common, recovery_target: 'immediate' };
     case 'time':
-      return { ...common, recovery_target_time: formatInstant(target.atMs), recovery_target_inclusive: 'on' };
+      return {
+        ...common,
+        recovery_target_time: formatInstant(target.atMs).replace('T', ' ').replace('Z', '+00'),
+        recovery_target_inclusive: 'on',
+      };
     case 'position':
       // The log up to the place: nothing that begins at it or after it. A position is an end of what was written, not the beginning of a record.
       return { ...common, recovery_target_lsn: target.text, recovery_target_inclusive: 'off' };

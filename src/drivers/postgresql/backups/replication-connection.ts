@@ -23,8 +23,7 @@ export type TextRow = readonly (string | null)[];
 
 const connectTimeoutMs = 15_000;
 /** A server that checkpoints before a backup says nothing meanwhile, on a slow disk for minutes. */
-const silenceMaxMs = 1_800_000;
-const silenceLookMs = 15_000;
+const silenceMaxMsDefault = 1_800_000;
 
 export class ReplicationConnection {
   readonly #host: Host;
@@ -35,12 +34,14 @@ export class ReplicationConnection {
   readonly #onAbort: () => void;
   #kept: Buffer = Buffer.alloc(0);
   #at = 0;
-  #heardMs: number;
+  readonly #silenceMaxMs: number;
+  /** Since when the server is waited for; undefined while nobody reads. */
+  #waitingSinceMs: number | undefined;
   #silent = false;
   #closed = false;
   #stopWatch: () => void = () => {};
 
-  private constructor(host: Host, where: string, socket: RawStream, signal: AbortSignal) {
+  private constructor(host: Host, where: string, socket: RawStream, signal: AbortSignal, silenceMaxMs: number) {
     this.#host = host;
     this.#where = where;
     this.#socket = socket;
@@ -49,23 +50,24 @@ export class ReplicationConnection {
     socket.removeAllListeners('data');
     socket.pause();
     this.#pieces = socket[Symbol.asyncIterator]();
-    this.#heardMs = host.clock.monotonicMs();
+    this.#silenceMaxMs = silenceMaxMs;
     this.#onAbort = () => socket.destroy();
     signal.addEventListener('abort', this.#onAbort, { once: true });
     this.#watchSilence();
   }
 
-  static async open(host: Host, address: Address, signal: AbortSignal): Promise<ReplicationConnection> {
+  static async open(host: Host, address: Address, signal: AbortSignal, silenceMaxMs = silenceMaxMsDefault): Promise<ReplicationConnection> {
     const { client, stream } = await connectClient(host, address, { timeoutMs: connectTimeoutMs, signal }, { replication: true });
     client.on('error', () => {
       // The reader of the socket hears of it too, and throws.
     });
-    return new ReplicationConnection(host, `${address.host}:${address.port}`, stream, signal);
+    return new ReplicationConnection(host, `${address.host}:${address.port}`, stream, signal, silenceMaxMs);
   }
 
   #watchSilence(): void {
-    this.#stopWatch = this.#host.clock.after(silenceLookMs, () => {
-      if (this.#host.clock.monotonicMs() - this.#heardMs > silenceMaxMs) {
+    this.#stopWatch = this.#host.clock.after(this.#silenceMaxMs / 4, () => {
+      const sinceMs = this.#waitingSinceMs;
+      if (sinceMs !== undefined && this.#host.clock.monotonicMs() - sinceMs > this.#silenceMaxMs) {
         this.#silent = true;
         this.#socket.destroy();
       } else this.#watchSilence();
@@ -110,7 +112,6 @@ export class ReplicationConnection {
     while (this.#kept.length - this.#at < bytes) {
       const { value, done } = await this.#piece();
       if (done) throw this.#ended(undefined);
-      this.#heardMs = this.#host.clock.monotonicMs();
       const left = this.#kept.subarray(this.#at);
       this.#kept = left.length === 0 ? value : Buffer.concat([left, value]);
       this.#at = 0;
@@ -118,17 +119,21 @@ export class ReplicationConnection {
   }
 
   async #piece(): Promise<IteratorResult<Buffer, undefined>> {
+    this.#waitingSinceMs = this.#host.clock.monotonicMs();
     try {
       return (await this.#pieces.next()) as IteratorResult<Buffer, undefined>;
     } catch (error) {
       throw this.#ended(error);
+    } finally {
+      this.#waitingSinceMs = undefined;
     }
   }
 
   #ended(cause: unknown): Error {
     if (this.#signal.aborted)
       return fail('INTERRUPTED', { message: `reading from ${this.#where} was interrupted`, cause: this.#signal.reason });
-    if (this.#silent) return fail('TIMED_OUT', { message: `${this.#where} has sent nothing for ${silenceMaxMs / 60_000} minutes` });
+    if (this.#silent)
+      return fail('TIMED_OUT', { message: `${this.#where} has sent nothing for ${Math.round(this.#silenceMaxMs / 1_000)} s` });
     if (this.#closed) return fail('INTERRUPTED', { message: `the connection to ${this.#where} was closed` });
     return fail('SYSTEM_UNREACHABLE', {
       message: `${this.#where} closed the connection`,

@@ -7,39 +7,17 @@
 
 import { fail } from '../../../base/errors.ts';
 import { formatInstant } from '../../../base/instants.ts';
-import type {
-  ArchiveReader,
-  BackupReader,
-  CheckResult,
-  RecoveryTarget,
-  RestoredCopy,
-  RestorerContext,
-  RunningCopy,
-} from '../../../contracts/backup.ts';
+import type { CheckResult, RestoredCopy, RunningCopy } from '../../../contracts/backup.ts';
 import { formatLsn, parseLsn, positionAt } from '../lsn.ts';
-import type { ComponentOptions } from '../options.ts';
-import type { BackupDetails } from './backup-details.ts';
+import type { CopyRequest } from './copy-request.ts';
 import { CopyServer, copyPort } from './copy-server.ts';
-import { giveToOwner, type Programs } from './programs.ts';
+import { giveToOwner } from './programs.ts';
 import { describeTarget, stoppedAtTarget, targetSettings } from './recovery-target.ts';
-import type { RecoveryWay } from './recovery-way.ts';
 import { PostgresqlRunningCopy } from './running-copy.ts';
 import { SegmentFeed } from './segment-feed.ts';
 import { SqlSession } from './sql-session.ts';
 import { checkStoppedCopy } from './stopped-checks.ts';
 import { parseSegmentName, segmentStart } from './wal-names.ts';
-
-export interface CopyRequest {
-  readonly context: RestorerContext<ComponentOptions>;
-  readonly backup: BackupReader;
-  readonly archive: ArchiveReader;
-  readonly details: BackupDetails;
-  readonly programs: Programs;
-  readonly target: RecoveryTarget;
-  readonly way: RecoveryWay;
-  readonly directory: string;
-  readonly runDirectory: string;
-}
 
 export class PostgresqlRestoredCopy implements RestoredCopy {
   readonly directory: string;

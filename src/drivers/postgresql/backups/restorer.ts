@@ -24,7 +24,7 @@ import { type BackupDetails, backupDetails } from './backup-details.ts';
 import { findLosses } from './find-losses.ts';
 import { readNewestCommit } from './newest-commit.ts';
 import { ownWalOf } from './own-wal.ts';
-import { openPrograms, type Programs } from './programs.ts';
+import { giveToOwner, openPrograms, type Programs } from './programs.ts';
 import { describeTarget } from './recovery-target.ts';
 import { findRecoveryWay, type RecoveryWay } from './recovery-way.ts';
 import { PostgresqlRestoredCopy } from './restored-copy.ts';
@@ -101,7 +101,7 @@ export class PostgresqlRestorer implements Restorer {
     const details = backupDetails(backup);
     const problems: Problem[] = [];
     const programs = await this.#findPrograms(details, problems);
-    await this.#makeRunDirectory();
+    await this.#makeRunDirectory(programs);
     const archive = ownWalOf(backup) ?? backup.archive ?? emptyArchive;
     const way = await findRecoveryWay({ ...details, archive, through: this.#through(backup, details, target) });
     const newestMs = programs && (await this.#newest(programs, archive, way, details));
@@ -131,10 +131,11 @@ export class PostgresqlRestorer implements Restorer {
     }
   }
 
-  async #makeRunDirectory(): Promise<void> {
+  async #makeRunDirectory(programs: Programs | undefined): Promise<void> {
     if (this.#runDirectory.length > runDirectoryMost)
       throw fail('USAGE', { message: `${this.#runDirectory} is too long for the path of a socket: take a shorter work directory` });
     await this.#context.host.files.makeDirectory(this.#runDirectory, { mode: 0o700 });
+    if (programs) await giveToOwner(this.#context.host, programs, this.#runDirectory);
   }
 
   async #newest(programs: Programs, archive: ArchiveReader, way: RecoveryWay, details: BackupDetails): Promise<number> {

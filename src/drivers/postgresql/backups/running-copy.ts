@@ -8,9 +8,9 @@ import type { CheckResult, Fingerprint, RunningCopy } from '../../../contracts/b
 import type { CanaryRow } from '../../../contracts/canary.ts';
 import type { Address } from '../ports.ts';
 import * as sql from '../statements.ts';
+import type { CopyRequest } from './copy-request.ts';
 import type { CopyServer } from './copy-server.ts';
 import { runProgram } from './programs.ts';
-import type { CopyRequest } from './restored-copy.ts';
 import { refusalState, type SqlSession } from './sql-session.ts';
 
 export interface RunningCopyRequest extends CopyRequest {

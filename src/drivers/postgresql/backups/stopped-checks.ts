@@ -1,7 +1,7 @@
 /** What PostgreSQL's own programs say of a restored directory before anything runs in it (P3). */
 import type { CheckResult } from '../../../contracts/backup.ts';
+import type { CopyRequest } from './copy-request.ts';
 import { giveToOwner, runProgram } from './programs.ts';
-import type { CopyRequest } from './restored-copy.ts';
 import { tablespacesDirectory } from './unpack-backup.ts';
 import { parseSegmentName, segmentNumberAt } from './wal-names.ts';
 

@@ -81,6 +81,9 @@ export class WalStream {
       if (this.#failure !== undefined) throw this.#failure;
       await this.#pushUnfinished();
       return ended;
+    } catch (error) {
+      // What went wrong while keeping has closed the connection: it is the reason, not the closing.
+      throw this.#failure ?? error;
     } finally {
       this.#over = true;
       this.#end.abort();
