@@ -1,5 +1,5 @@
 /** What each archived log in a store reaches from and to, by the names of its objects alone: no key is needed, and nothing is fetched. Reads only. */
-import { archivePrefix, archivesPrefix, decodeName, parseLogObject } from '../../backups/object-names.ts';
+import { archivesPrefix, decodeName, encodeName, parseLogObject } from '../../backups/object-names.ts';
 import type { ArchiveExtent } from '../../backups/retention-archives.ts';
 import type { RepositoryBackend } from '../../contracts/repository-backend.ts';
 
@@ -11,8 +11,7 @@ interface Extent {
 
 export async function readArchiveExtents(backend: Pick<RepositoryBackend, 'list'>, component?: string): Promise<readonly ArchiveExtent[]> {
   const found = new Map<string, Extent & { readonly component: string; readonly identity: string }>();
-  // Of all identities of a component: its prefix without the last part.
-  const prefix = component === undefined ? archivesPrefix : archivePrefix(component, '').replace(/\/+$/, '/');
+  const prefix = component === undefined ? archivesPrefix : `${archivesPrefix}${encodeName(component)}/`;
   for await (const { name, modifiedMs } of backend.list(prefix)) {
     const [encodedComponent, encodedIdentity, encodedLog] = name.slice(archivesPrefix.length).split('/');
     if (encodedComponent === undefined || encodedIdentity === undefined || encodedLog === undefined) continue;
