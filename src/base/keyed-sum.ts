@@ -3,15 +3,21 @@
  *
  * Whoever has only the sum learns nothing of the things, and can't make another set with the same sum without the key.
  */
-import { createHmac } from 'node:crypto';
+import { hash } from 'node:crypto';
+
+const blockBytes = 64;
 
 export class KeyedSum {
-  readonly #key: Uint8Array;
+  readonly #inner: Buffer;
+  readonly #outer: Buffer;
   readonly #lanes = new Uint32Array(8);
   #count = 0;
 
   constructor(key: Uint8Array) {
-    this.#key = key;
+    const padded = Buffer.alloc(blockBytes);
+    padded.set(key.length > blockBytes ? hash('sha256', key, 'buffer') : key);
+    this.#inner = padded.map((byte) => byte ^ 0x36) as Buffer;
+    this.#outer = padded.map((byte) => byte ^ 0x5c) as Buffer;
   }
 
   get count(): number {
@@ -20,13 +26,17 @@ export class KeyedSum {
 
   /** The parts of one thing: their boundaries count, `ab` and `c` is another thing than `a` and `bc`. */
   add(...parts: readonly (string | Uint8Array)[]): void {
-    const hmac = createHmac('sha256', this.#key);
-    const length = Buffer.allocUnsafe(8);
+    const message: Uint8Array[] = [this.#inner];
     for (const part of parts) {
-      length.writeBigUInt64BE(BigInt(Buffer.byteLength(part)));
-      hmac.update(length).update(part);
+      const bytes = typeof part === 'string' ? Buffer.from(part) : part;
+      const length = Buffer.allocUnsafe(8);
+      length.writeUInt32BE(Math.floor(bytes.length / 2 ** 32), 0);
+      length.writeUInt32BE(bytes.length % 2 ** 32, 4);
+      message.push(length, bytes);
     }
-    const digest = hmac.digest();
+    // HMAC by hand: two one-shot hashes take a fifth of the time of an Hmac object, and there is one for each row, key or file.
+    const inner = hash('sha256', Buffer.concat(message), 'buffer');
+    const digest = hash('sha256', Buffer.concat([this.#outer, inner]), 'buffer');
     let carry = 0;
     for (let lane = 7; lane >= 0; lane -= 1) {
       const sum = (this.#lanes[lane] as number) + digest.readUInt32BE(lane * 4) + carry;
