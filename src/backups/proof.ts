@@ -18,6 +18,16 @@ import { makeScratch, removeAbandoned, type Scratch } from './proof-scratch.ts';
 import type { ProofTarget } from './proof-targets.ts';
 import type { CatalogueEntry, PhaseTimes, ProofRecord } from './records.ts';
 
+export interface SabotageMark {
+  /** The kind of damage: the same for each time that it is tried. */
+  readonly name: string;
+  /** What was struck this time, once it is known. */
+  detail?(): string;
+  readonly copy?: CopyDamage;
+  /** Read instead of what the repository has. */
+  readonly reader?: BackupReader;
+}
+
 export interface ProofRequest {
   readonly repository: BackupRepository;
   readonly component: string;
@@ -41,7 +51,7 @@ export interface ProofRequest {
   readonly allowEmpty?: boolean;
   onProgress(message: string): void;
   /** A negative control: the record says so and never counts. */
-  readonly sabotage?: { readonly name: string; readonly copy?: CopyDamage };
+  readonly sabotage?: SabotageMark;
 }
 
 /** These say something of the prover's own place, and nothing of the backup. */
@@ -132,7 +142,7 @@ class Proving {
 
   async proveCopies(scratch: Scratch, signal: AbortSignal): Promise<void> {
     const { repository, component, entry, backups, options, host, level, rtoMs, onProgress, sabotage } = this.request;
-    const reader = await repository.openBackup(component, entry.backup.backupId);
+    const reader = sabotage?.reader ?? (await repository.openBackup(component, entry.backup.backupId));
     const context = { signal, log: host.log, progress: onProgress, host, component, options };
     for (const [index, copy] of this.planCopies(reader).entries()) {
       const restorer = backups.openRestorer({ ...context, workDirectory: await scratch.makeDirectory(`work-${index}`) });
@@ -193,7 +203,9 @@ class Proving {
       wanted: request.level,
       reached,
       ok: isAtLeast(reached, request.level) && this.inconclusive === undefined,
-      target: request.target.text,
+      target: request.sabotage
+        ? `${request.target.text}; damaged: ${request.sabotage.detail?.() ?? request.sabotage.name}`
+        : request.target.text,
       ...(request.target.drawn === undefined ? {} : { drawn: request.target.drawn }),
       checks: this.checks,
       phases,
