@@ -121,6 +121,8 @@ export interface HttpRequest extends TlsTrust {
   readonly body?: string | Uint8Array;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** A Unix socket of this machine to send it over: host and port of the url are for its header only. */
+  readonly socketPath?: string;
   /** The answer's body is cut after this many bytes. Default 1 MiB. */
   readonly maxBodyBytes?: number;
 }

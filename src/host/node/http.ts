@@ -102,12 +102,17 @@ class Exchange {
   }
 
   #send(again: boolean): void {
-    const { method = 'GET', body, headers } = this.#request;
+    const { method = 'GET', body, headers, socketPath } = this.#request;
     const open = this.#url.protocol === 'https:' ? httpsRequest : httpRequest;
     let outgoing: ClientRequest;
     try {
       const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
-      outgoing = open(this.#url, { method, headers: { ...length, ...headers }, agent: this.#agent });
+      outgoing = open(this.#url, {
+        method,
+        headers: { ...length, ...headers },
+        agent: this.#agent,
+        ...(socketPath === undefined ? {} : { socketPath }),
+      });
     } catch (cause) {
       // A header or a method that HTTP does not know: the value may be a secret, so it is not shown.
       this.#fail(
@@ -123,7 +128,7 @@ class Exchange {
       if (this.#over || outgoing !== this.#outgoing) return;
       const staleConnection = outgoing.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
       if (staleConnection && !again && (method === 'GET' || method === 'HEAD')) this.#send(true);
-      else this.#fail(netError(error, this.#name, { sent: this.#wasSent() }));
+      else this.#fail(netError(error, this.#name, { sent: this.#wasSent(), path: socketPath !== undefined }));
     });
     outgoing.once('response', (incoming) => this.#receive(incoming));
     outgoing.end(body);

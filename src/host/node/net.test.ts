@@ -193,6 +193,17 @@ test('an answer that is not HTTP is a wrong answer, and messages never show path
   expect(JSON.stringify(error)).not.toMatch(/hidden|pass/);
 });
 
+test('HTTP goes over a unix socket too, and one that is not there is refused', async () => {
+  const socketPath = join(temporary(), 's');
+  await listen(
+    createHttpServer((request, response) => response.end(`${request.headers.host}${request.url}`)),
+    socketPath,
+  );
+  expect((await net.http({ url: 'http://copy/health', socketPath, timeoutMs: 1_000 })).body).toBe('copy/health');
+  const error = await failureOf(net.http({ url: 'http://copy/', socketPath: `${socketPath}-none`, timeoutMs: 1_000 }));
+  expect(error.details.cause).toBe('refused');
+});
+
 test('HTTP can be aborted', async () => {
   const url = await serveHttp(() => {});
   const abort = new AbortController();
