@@ -8,10 +8,12 @@
 import { asHoldfastError, fail, HoldfastError } from '../base/errors.ts';
 import type { Lease } from '../contracts/state-store.ts';
 import { findResumable } from '../engine/find-resumable.ts';
+import { journalKeys } from '../state/journal.ts';
 import type { RegionVerdict } from '../watch/verdict.ts';
 import { toJson } from '../watch/watch-records.ts';
 import { Archivers } from './backups/archivers.ts';
 import { BackupScheduler } from './backups/backup-scheduler.ts';
+import { sweepScratch } from './backups/scratch.ts';
 import type { Control } from './control.ts';
 import { type BlockCode, type Decision, withoutPlan } from './decide.ts';
 import { decideNow } from './decide-now.ts';
@@ -69,6 +71,7 @@ export class Server {
     try {
       await this.#control.startWatching();
       host.log.info('serve.started', { controller });
+      await this.#sweep();
       while (!this.#signal.aborted) {
         await this.#turn(this.#lease);
         await host.clock.sleep(lookForWorkEveryMs, this.#signal).catch(() => undefined);
@@ -111,6 +114,19 @@ export class Server {
       if (!(thrown instanceof HoldfastError) || thrown.code !== 'STATE_LEASE_LOST') throw thrown;
       host.log.warn('serve.lease-lost', { message: thrown.message });
       return this.#acquire();
+    }
+  }
+
+  /** What executions left on this machine that died and never went on. */
+  async #sweep(): Promise<void> {
+    const { host, spec, store } = this.#control.parts;
+    const isOver = async (id: string) => (await store.get(journalKeys.open(id))) === undefined;
+    try {
+      for (const path of await sweepScratch(host, this.#control.backups.scratchDirectory, spec.name, isOver))
+        host.log.warn('serve.scratch-removed', { path });
+    } catch (thrown) {
+      // It takes room, and keeps nothing from working.
+      host.log.warn('serve.scratch-left', { message: asHoldfastError(thrown).message });
     }
   }
 

@@ -5,6 +5,7 @@ import { chooseTarget, computeReadiness, type RegionReadiness } from '../watch/r
 import { siteKey } from '../watch/site-key.ts';
 import { computeSiteState, type RegionVerdict, type SiteState } from '../watch/verdict.ts';
 import { readPresences } from '../watch/watch-records.ts';
+import { type BackupStatus, readBackupStatus } from './backups/backup-status.ts';
 import type { Control } from './control.ts';
 import type { Decision } from './decide.ts';
 import { decideNow } from './decide-now.ts';
@@ -36,6 +37,7 @@ export interface PlatformStatus {
   readonly sites: readonly SiteStatus[];
   readonly execution?: string;
   readonly recent: readonly ExecutionSummary[];
+  readonly backups: BackupStatus;
 }
 
 const presenceStaleMs = 5_000;
@@ -79,6 +81,7 @@ export async function readStatus(control: Control): Promise<PlatformStatus> {
     sites,
     ...(underWay ? { execution: underWay } : {}),
     recent,
+    backups: await readBackupStatus(spec, store, nowMs),
   };
 }
 

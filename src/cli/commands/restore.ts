@@ -55,7 +55,7 @@ export async function restore(context: CommandContext, component: string, option
         ...(options.repository === undefined ? {} : { repository: options.repository }),
       },
       { signal: context.wiring.signal, log: host.log, progress: (message) => context.progress(message) },
-      `${execution}-preview`,
+      `preview-${execution}`,
     );
     const shown = previewText(plan, into, context);
     const { problems } = plan.preview;

@@ -5,6 +5,7 @@ import { formatSize } from '../../base/sizes.ts';
 import type { Explanation, PlatformStatus, SiteStatus } from '../../control/status.ts';
 import type { RegionReadiness } from '../../watch/readiness.ts';
 import { type Palette, table } from '../terminal.ts';
+import { backupStatusText } from './backup-status-text.ts';
 
 function stateWord(site: SiteStatus, palette: Palette): string {
   const paint = site.state === 'up' ? palette.good : site.state === 'down' ? palette.bad : palette.warn;
@@ -62,6 +63,7 @@ export function statusText(status: PlatformStatus, palette: Palette): string {
     '',
     readinessLine(status.readiness, palette),
     ...faultLines(status.readiness, palette),
+    ...backupStatusText(status.backups, status.atMs, palette),
     ...(status.execution ? ['', palette.warn(`under way: ${status.execution}`)] : []),
     ...(status.recent.length === 0
       ? []

@@ -2,20 +2,20 @@
  * Directories for what lives no longer than one execution: copies that are proven, spools of a source. Each is named after its execution, so that what a death left behind is found:
  * by the same execution when it goes on, and by the next start of the controller when it never does.
  */
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Host } from '../../host/host.ts';
 
-const prefixOf = (platform: string) => `holdfast-scratch-${platform}-`;
+/** Short, for sockets lie in it, and the path of a socket has 107 characters at the most. */
+export const scratchOf = (root: string, platform: string): string =>
+  join(root, `hf-${createHash('sha256').update(platform).digest('hex').slice(0, 8)}`);
 
-export const scratchPath = (root: string, platform: string, executionId: string): string =>
-  join(root, `${prefixOf(platform)}${executionId}`);
-
-/** Proofs have a directory of their own in here each, and remove those of processes that have ended. */
-export const proofScratchPath = (root: string, platform: string): string => join(root, `holdfast-proofs-${platform}`);
+export const scratchPath = (root: string, platform: string, executionId: string): string => join(scratchOf(root, platform), executionId);
 
 /** Gives the work an empty directory, and takes it away afterwards, also after a failure. */
 export async function withScratch<T>(host: Host, path: string, work: (directory: string) => Promise<T>): Promise<T> {
   await host.files.remove(path);
+  // A server inside may run as another user: it must get through to its own part, and see no other.
   await host.files.makeDirectory(path, { mode: 0o711 });
   try {
     return await work(path);
@@ -24,20 +24,20 @@ export async function withScratch<T>(host: Host, path: string, work: (directory:
   }
 }
 
-/** Removes the directories of executions that are over. Resolves to their paths. */
+/** Removes the directories of backups and restores that are over; proofs remove their own. Resolves to their paths. */
 export async function sweepScratch(
   host: Host,
   root: string,
   platform: string,
   isOver: (executionId: string) => Promise<boolean>,
 ): Promise<readonly string[]> {
-  if (!(await host.files.exists(root))) return [];
+  const directory = scratchOf(root, platform);
+  if (!(await host.files.exists(directory))) return [];
   const removed: string[] = [];
-  const prefix = prefixOf(platform);
-  for (const name of await host.files.list(root)) {
-    if (!name.startsWith(prefix) || !(await isOver(name.slice(prefix.length)))) continue;
-    await host.files.remove(join(root, name));
-    removed.push(join(root, name));
+  for (const name of await host.files.list(directory)) {
+    if (!/^(backup|restore)-[0-9a-z]+$/.test(name) || !(await isOver(name))) continue;
+    await host.files.remove(join(directory, name));
+    removed.push(join(directory, name));
   }
   return removed;
 }

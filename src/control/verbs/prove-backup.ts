@@ -15,7 +15,7 @@ import type { ProofLevel } from '../../contracts/backup.ts';
 import type { StepContext, Verb } from '../../contracts/verbs.ts';
 import type { BackupParts } from '../backups/backup-parts.ts';
 import { chooseProof } from '../backups/choose-proof.ts';
-import { proofScratchPath } from '../backups/scratch.ts';
+import { scratchOf } from '../backups/scratch.ts';
 import type { PlatformParts } from './platform-verb.ts';
 
 export function proveBackup({ backups: parts }: PlatformParts): Verb {
@@ -81,7 +81,7 @@ async function prove(parts: BackupParts, want: JsonObject, context: StepContext)
     target,
     userChecks: checks.map(({ ask, expect }) => ({ ask, expect: parseExpectation(expect) })),
     host,
-    scratchDirectory: proofScratchPath(parts.scratchDirectory, parts.spec.name),
+    scratchDirectory: scratchOf(parts.scratchDirectory, parts.spec.name),
     by: context.executionId,
     signal: context.signal,
     ...(typeof want.withinMs === 'number' ? { budgetMs: want.withinMs } : {}),

@@ -1,5 +1,6 @@
 /**
- * restore-backup {component, backupId, repository, target, into}: the directory holds the restored copy, prepared to recover to the target when it is started.
+ * restore-backup {component, backupId, repository, target, into}: the directory holds the restored copy, recovered to the target and stopped. The recovery needs the repository, so it
+ * runs here, walled off; where it does not come to its target, the directory is no restored copy.
  *
  * A marker beside the directory (`<into>.holdfast-restore.json`) says which execution filled it, and is written last. Dying on the way leaves a directory without a marker; the note
  * that was kept before the first byte says that what lies there is ours, so the next attempt may clear it. A directory that was not empty before is never touched.
@@ -8,6 +9,7 @@ import { holdLease } from '../../backups/proof-lease.ts';
 import { fail } from '../../base/errors.ts';
 import type { Json, JsonObject } from '../../base/json.ts';
 import type { RecoveryTarget } from '../../contracts/backup.ts';
+import type { CanaryRow } from '../../contracts/canary.ts';
 import type { StepContext, Verb } from '../../contracts/verbs.ts';
 import type { BackupParts } from '../backups/backup-parts.ts';
 import { scratchPath, withScratch } from '../backups/scratch.ts';
@@ -78,7 +80,19 @@ async function restore(parts: BackupParts, want: JsonObject, into: string, conte
       const target = want.target as unknown as RecoveryTarget;
       const [problem] = (await restorer.preview(backup, target)).problems;
       if (problem) throw fail('RESTORE_TARGET_UNREACHABLE', { subject: component.name, message: problem.message, hint: problem.hint });
+      context.progress('fetching');
       const copy = await restorer.restore(backup, target, into);
+      signal.throwIfAborted();
+      const fetchedMs = host.clock.monotonicMs();
+      context.progress('recovering');
+      const running = await copy.start();
+      const reached = running.reached;
+      let canary: CanaryRow | undefined;
+      try {
+        canary = await running.readCanary();
+      } finally {
+        await running.stop();
+      }
       signal.throwIfAborted();
       const marker = {
         execution: executionId,
@@ -87,6 +101,10 @@ async function restore(parts: BackupParts, want: JsonObject, into: string, conte
         target: want.target as Json,
         directory: copy.directory,
         startHint: copy.startHint,
+        reached: reached.detail,
+        ...(reached.atMs === undefined ? {} : { reachedAtMs: reached.atMs }),
+        ...(canary ? { canary: { ...canary } } : {}),
+        fetchMs: Math.round(fetchedMs - startedMs),
         tookMs: Math.round(host.clock.monotonicMs() - startedMs),
       };
       await host.files.writeAtomically(restoreMarkerPath(into), `${JSON.stringify(marker, null, 2)}\n`);
