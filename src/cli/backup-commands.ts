@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { proofLevels } from '../contracts/backup.ts';
 import * as backup from './commands/backup.ts';
+import { losses } from './commands/losses.ts';
 import * as repository from './commands/repository.ts';
 import { restore } from './commands/restore.ts';
 import { verify } from './commands/verify.ts';
@@ -25,6 +26,7 @@ export function addBackupCommands(program: Command, bind: Bind): void {
     .option('--to <instant>', 'everything up to this instant, with its zone: 2026-11-20T10:00:00Z (default: as far as it goes)')
     .option('--lsn <position>', 'up to this position of the log')
     .option('--transaction <id>', 'up to this transaction')
+    .option('--before <transaction>', 'up to just before this transaction: see holdfast losses')
     .option('--name <name>', 'up to this restore point')
     .option('--backup <id>', 'from this backup')
     .option('--repository <name>', 'from this repository')
@@ -32,6 +34,13 @@ export function addBackupCommands(program: Command, bind: Bind): void {
     .option('--dry-run', 'say what it would do, and stop')
     .option('--yes', 'do not ask')
     .action(bind(restore));
+  program
+    .command('losses <component>')
+    .description('what was taken away (dropped tables, deleted rows), by the archived log, and how to get back to just before it')
+    .option('--since <duration|instant>', 'how far back: 6h, or an instant with its zone', '1d')
+    .option('--rows <number>', 'leave out what deleted fewer rows and dropped nothing', '100')
+    .option('--repository <name>', 'from which repository')
+    .action(bind(losses));
   program
     .command('wal-push <path>')
     .description('archive one finished log file; for archive_command')

@@ -18,6 +18,7 @@ export interface RestoreOptions {
   readonly to?: string;
   readonly lsn?: string;
   readonly transaction?: string;
+  readonly before?: string;
   readonly name?: string;
   readonly backup?: string;
   readonly into: string;
@@ -27,14 +28,15 @@ export interface RestoreOptions {
 }
 
 /** Undefined: as far as it goes. */
-export function targetOf(options: Pick<RestoreOptions, 'to' | 'lsn' | 'transaction' | 'name'>): RecoveryTarget | undefined {
-  const { to, lsn, transaction, name } = options;
-  const given = Object.entries({ to, lsn, transaction, name }).filter(([, value]) => value !== undefined);
+export function targetOf(options: Pick<RestoreOptions, 'to' | 'lsn' | 'transaction' | 'before' | 'name'>): RecoveryTarget | undefined {
+  const { to, lsn, transaction, before, name } = options;
+  const given = Object.entries({ to, lsn, transaction, before, name }).filter(([, value]) => value !== undefined);
   if (given.length > 1)
     throw fail('USAGE', { message: `--${given.map(([key]) => key).join(' and --')} name different targets`, hint: 'Give one of them.' });
   if (to !== undefined) return { kind: 'time', atMs: parseInstantMs(to) };
   if (lsn !== undefined) return { kind: 'position', text: lsn };
   if (transaction !== undefined) return { kind: 'transaction', id: transaction };
+  if (before !== undefined) return { kind: 'transaction', id: before, exclusive: true };
   return name === undefined ? undefined : { kind: 'name', name };
 }
 
@@ -86,7 +88,7 @@ export async function restore(context: CommandContext, component: string, option
     const { state, output } = await runBackupWork(context, session, execution);
     if (state.outcome !== 'done') return;
     context.answer(
-      `${component} is restored in ${into} (${formatDuration(Number(output.tookMs))}); nothing runs there yet.\nStart it: ${String(output.startHint)}`,
+      `${component} is restored in ${into} (${formatDuration(Number(output.tookMs))}); nothing runs there yet.\nIt ${String(output.reached)}.\nStart it: ${String(output.startHint)}`,
       { execution, status: state.status, outcome: state.outcome, into, ...summaryOf(plan), restored: output },
     );
   });

@@ -31,7 +31,7 @@ export class PostgresqlRestoredCopy implements RestoredCopy {
   get startHint(): string {
     const { programs, directory } = this.#request;
     const as = programs.owner === undefined ? '' : ` as the user ${programs.owner}`;
-    return `${programs.directory}/pg_ctl -D '${directory}' start${as}, after its recovery has ended; it archives nothing until archive_mode is taken out of postgresql.auto.conf`;
+    return `${programs.directory}/pg_ctl -D '${directory}' start${as}; it archives nothing until archive_mode is taken out of postgresql.auto.conf`;
   }
 
   checkStopped(): Promise<readonly CheckResult[]> {
@@ -90,7 +90,7 @@ export class PostgresqlRestoredCopy implements RestoredCopy {
       host: runDirectory,
       port: copyPort,
       user: details.superuser,
-      database: 'postgres',
+      database: details.database,
       password: undefined,
       tls: { mode: 'disable' as const, ca: undefined },
     };
