@@ -180,6 +180,18 @@ export class BackupWorld {
     }
   }
 
+  /** Changes a running copy behind its back. */
+  async tamper(copy: RunningCopy, statement: string): Promise<void> {
+    const [, socket, user] = /-h '([^']+)' .* -U (\S+)/.exec(copy.address) ?? [];
+    const client = new pg.Client({ host: socket ?? '', port: 5432, user: user ?? '', database: 'postgres' });
+    await client.connect();
+    try {
+      await client.query(statement);
+    } finally {
+      await client.end();
+    }
+  }
+
   async dispose(): Promise<void> {
     for (const archiving of this.#archiving) await archiving.end();
     for (const copy of this.#copies) await copy.stop();

@@ -11,11 +11,11 @@ import { fail, HoldfastError } from '../../../base/errors.ts';
 import type { ArchiveOptions, ArchiveWriter, BackupContext } from '../../../contracts/backup.ts';
 import { formatLsn, parseLsn, positionAt } from '../lsn.ts';
 import { addressOf } from '../options.ts';
+import { type PostgresqlSite, replicationAddress } from './postgresql-site.ts';
 import { ReplicationConnection } from './replication-connection.ts';
 import { findResume, type Resume } from './resume-archive.ts';
 import { readServerFacts, type ServerFacts } from './server-facts.ts';
 import { refusalState, SqlSession } from './sql-session.ts';
-import { type PostgresqlSite, replicationAddress } from './take-base.ts';
 import { formatSegmentName, historyName, segmentNumberAt, segmentStart, type TimelineStretch, wayTo } from './wal-names.ts';
 import { type TimelineEnd, WalStream } from './wal-stream.ts';
 

@@ -10,6 +10,7 @@ const moreSchema = z.looseObject({
   startLsn: z.string(),
   consistentByMs: z.number(),
   superuser: z.string().min(1),
+  database: z.string().min(1),
   tablespaces: z.array(z.object({ oid: z.string().regex(/^\d+$/), path: z.string() })),
   settings: z.record(z.string(), z.string()),
   extensions: z.record(z.string(), z.string()),
@@ -25,6 +26,8 @@ export interface BackupDetails {
   /** By then it was consistent. */
   readonly consistentByMs: number;
   readonly superuser: string;
+  /** The component's own: tables of others carry their database's name in a fingerprint. */
+  readonly database: string;
   readonly tablespaces: readonly { readonly oid: string; readonly path: string }[];
   readonly settings: Readonly<Record<string, string>>;
   readonly firstSegment: string;

@@ -3,8 +3,10 @@ import { fail } from '../../../base/errors.ts';
 import type { BackupSource, DriverBackups } from '../../../contracts/backup.ts';
 import type { ComponentOptions, SiteOptions } from '../options.ts';
 import { archiveLog } from './archive-log.ts';
+import { identifyLog } from './identify-log.ts';
+import type { PostgresqlSite } from './postgresql-site.ts';
 import { PostgresqlRestorer } from './restorer.ts';
-import { type PostgresqlSite, takeBase } from './take-base.ts';
+import { takeBase } from './take-base.ts';
 
 export const backups: DriverBackups<ComponentOptions, SiteOptions> = {
   kinds: [
@@ -18,6 +20,7 @@ export const backups: DriverBackups<ComponentOptions, SiteOptions> = {
   ],
   openSource,
   openRestorer: (context) => new PostgresqlRestorer(context),
+  identifyLog,
 };
 
 function openSource(site: PostgresqlSite): BackupSource {

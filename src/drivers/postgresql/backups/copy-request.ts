@@ -1,9 +1,12 @@
 /** One restored directory, and everything that is known of where it comes from and where it is to go. */
-import type { ArchiveReader, BackupReader, RecoveryTarget, RestorerContext } from '../../../contracts/backup.ts';
+import type { ArchiveReader, BackupReader, RecoveryTarget, RestorerContext, RunningCopy } from '../../../contracts/backup.ts';
 import type { ComponentOptions } from '../options.ts';
+import type { Address } from '../ports.ts';
 import type { BackupDetails } from './backup-details.ts';
+import type { CopyServer } from './copy-server.ts';
 import type { Programs } from './programs.ts';
 import type { RecoveryWay } from './recovery-way.ts';
+import type { SqlSession } from './sql-session.ts';
 
 export interface CopyRequest {
   readonly context: RestorerContext<ComponentOptions>;
@@ -15,4 +18,11 @@ export interface CopyRequest {
   readonly way: RecoveryWay;
   readonly directory: string;
   readonly runDirectory: string;
+}
+
+export interface RunningCopyRequest extends CopyRequest {
+  readonly server: CopyServer;
+  readonly session: SqlSession;
+  readonly address: Address;
+  readonly reached: RunningCopy['reached'];
 }

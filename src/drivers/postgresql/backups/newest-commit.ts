@@ -47,6 +47,8 @@ export async function readNewestCommit(
         signal,
       });
       await host.files.remove(`${looking}/${name}`);
+      if (exitCode !== 0 && !endOfLog.test(stderr))
+        throw fail('BACKUP_TOOL_FAILED', { message: `pg_waldump can not read ${name}: ${stderr.trim().slice(-500)}`, subject: name });
       const last = [...stdout.matchAll(ended)].at(-1)?.[1];
       if (last !== undefined) return { atMs: parseUtcTimestampMs(last) };
     }

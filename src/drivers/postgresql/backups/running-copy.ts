@@ -6,19 +6,11 @@
 import type { Json } from '../../../base/json.ts';
 import type { CheckResult, Fingerprint, RunningCopy } from '../../../contracts/backup.ts';
 import type { CanaryRow } from '../../../contracts/canary.ts';
-import type { Address } from '../ports.ts';
 import * as sql from '../statements.ts';
-import type { CopyRequest } from './copy-request.ts';
-import type { CopyServer } from './copy-server.ts';
+import { compareFingerprint } from './compare-fingerprint.ts';
+import type { RunningCopyRequest } from './copy-request.ts';
 import { runProgram } from './programs.ts';
-import { refusalState, type SqlSession } from './sql-session.ts';
-
-export interface RunningCopyRequest extends CopyRequest {
-  readonly server: CopyServer;
-  readonly session: SqlSession;
-  readonly address: Address;
-  readonly reached: RunningCopy['reached'];
-}
+import { refusalState } from './sql-session.ts';
 
 const checkTimeoutMs = 12 * 3_600_000;
 const askTimeoutMs = 3_600_000;
@@ -54,8 +46,8 @@ export class PostgresqlRunningCopy implements RunningCopy {
     ];
   }
 
-  async compare(_expected: Fingerprint, _key: Uint8Array): Promise<readonly CheckResult[]> {
-    return [];
+  compare(expected: Fingerprint, key: Uint8Array): Promise<readonly CheckResult[]> {
+    return compareFingerprint(this.#request, expected, key);
   }
 
   async readCanary(): Promise<CanaryRow | undefined> {

@@ -6,26 +6,18 @@
  */
 import { fail } from '../../../base/errors.ts';
 import type { JsonObject } from '../../../base/json.ts';
-import type { BackupContext, BackupFacts, BackupSink, TakeOptions } from '../../../contracts/backup.ts';
-import type { SiteContext } from '../../../contracts/site-context.ts';
-import { type Lsn, parseLsn, positionAt } from '../lsn.ts';
-import { addressOf, type ComponentOptions, type SiteOptions } from '../options.ts';
-import type { Address } from '../ports.ts';
+import type { BackupContext, BackupFacts, BackupSink, Fingerprint, TakeOptions } from '../../../contracts/backup.ts';
+import { parseLsn, positionAt } from '../lsn.ts';
+import { addressOf } from '../options.ts';
 import { type ArchivedRange, awaitArchived, firstSegment, lastSegment } from './await-archived.ts';
 import { type BaseBackupResult, takeBaseBackup } from './base-backup.ts';
 import { ConsistencyWatch } from './consistency-watch.ts';
 import { OwnWal } from './own-wal.ts';
+import { type PostgresqlSite, replicationAddress } from './postgresql-site.ts';
 import { ReplicationConnection } from './replication-connection.ts';
 import { readExtensions, readServerFacts, type ServerFacts, switchSegment } from './server-facts.ts';
 import { SqlSession } from './sql-session.ts';
-
-export type PostgresqlSite = SiteContext<ComponentOptions, SiteOptions>;
-
-/** How we come in for the replication protocol. */
-export function replicationAddress(site: SiteOptions): Address {
-  const address = addressOf(site);
-  return site.replication ? { ...address, user: site.replication.user, password: site.replication.password } : address;
-}
+import { markLog, OpenFingerprint } from './take-fingerprint.ts';
 
 export async function takeBase(site: PostgresqlSite, sink: BackupSink, options: TakeOptions, context: BackupContext): Promise<BackupFacts> {
   const { host } = site;
@@ -58,12 +50,26 @@ export async function takeBase(site: PostgresqlSite, sink: BackupSink, options: 
       systemIdentifier,
       segmentBytes: server.segmentBytes,
     };
+    const request = {
+      site,
+      control: session,
+      databases: server.databases.map(({ name }) => name),
+      systemIdentifier,
+      timeline: range.timeline,
+      key: options.fingerprintKey,
+      signal: context.signal,
+    };
+    const taken = server.inRecovery || site.options.fingerprint === 0 ? undefined : keep(await OpenFingerprint.open(request));
+    const marked = server.inRecovery ? undefined : await markLog(session);
+    const needed = { ...range, to: marked !== undefined && marked > range.to ? marked : range.to };
     if (!server.inRecovery) await switchSegment(session);
     context.progress('waiting for the log');
-    if (archive) await awaitArchived(archive, range, host.clock, site.options['archive-wait'], context.signal);
-    else await ownWal?.finish(range.to);
-    const more = describe(server, base, after.atMs, await readExtensions(session));
-    return facts(server, base, range, watch.newestBefore(range.to), more);
+    const kept = archive
+      ? awaitArchived(archive, needed, host.clock, site.options['archive-wait'], context.signal)
+      : (ownWal?.finish(needed.to) ?? Promise.resolve());
+    const [fingerprint] = await Promise.all([taken?.digest(), kept]);
+    const more = describe(server, base, after.atMs, addressOf(site.site).database, await readExtensions(session));
+    return facts(server, base, needed, watch.newestBefore(range.to), fingerprint, more);
   } finally {
     await watch?.stop();
     for (const each of opened.reverse()) each.close();
@@ -75,6 +81,7 @@ function facts(
   base: BaseBackupResult,
   range: ArchivedRange,
   consistent: ReturnType<ConsistencyWatch['newestBefore']>,
+  fingerprint: Fingerprint | undefined,
   more: JsonObject,
 ): BackupFacts {
   if (!consistent) throw fail('BACKUP_INCOMPLETE', { message: 'the clock of the server was not read before the backup ended' });
@@ -86,16 +93,24 @@ function facts(
     position: positionAt(range.systemIdentifier, range.timeline, parseLsn(base.stopLsn)),
     archive: { timeline: range.timeline, first: firstSegment(range), last: lastSegment(range) },
     dataBytes: base.dataBytes,
+    ...(fingerprint ? { fingerprint } : {}),
     ...(consistent.canary ? { canary: { ...consistent.canary } } : {}),
     more,
   };
 }
 
 /** Of our own, for the restorer: see `backupDetails`. */
-function describe(server: ServerFacts, base: BaseBackupResult, consistentByMs: number, extensions: JsonObject): JsonObject {
+function describe(
+  server: ServerFacts,
+  base: BaseBackupResult,
+  consistentByMs: number,
+  database: string,
+  extensions: JsonObject,
+): JsonObject {
   return {
     major: server.major,
     superuser: server.superuser,
+    database,
     segmentBytes: server.segmentBytes,
     startLsn: base.startLsn,
     consistentByMs,
@@ -107,5 +122,3 @@ function describe(server: ServerFacts, base: BaseBackupResult, consistentByMs: n
     takenFrom: server.inRecovery ? 'standby' : 'primary',
   };
 }
-
-export type { Lsn };

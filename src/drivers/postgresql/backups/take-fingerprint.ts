@@ -1,0 +1,153 @@
+/**
+ * The fingerprint of a server's content at the end of a backup: in all databases that can be entered, at one exact place of the log where one can be had.
+ *
+ * It comes after the files, for only what lies behind the end of a backup can be recovered to. A mark is written into the log right behind the place, so that a recovery finds a record there to
+ * stop before, also where nobody writes.
+ */
+import type { Fingerprint } from '../../../contracts/backup.ts';
+import { type Lsn, parseLsn, positionAt } from '../lsn.ts';
+import { addressOf } from '../options.ts';
+import { type ExactSnapshot, takeExactSnapshot } from './exact-snapshot.ts';
+import { formatSample, planFingerprint } from './fingerprint-plan.ts';
+import { type FingerprintTable, readTables } from './fingerprint-tables.ts';
+import type { PostgresqlSite } from './postgresql-site.ts';
+import { refusalState, SqlSession } from './sql-session.ts';
+import { digestSettings, digestTable } from './table-digest.ts';
+
+const databasesMost = 16;
+
+export interface FingerprintRequest {
+  readonly site: PostgresqlSite;
+  readonly control: SqlSession;
+  readonly databases: readonly string[];
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  readonly key: Uint8Array;
+  readonly signal: AbortSignal;
+}
+
+/** Snapshots that are open, at their place; the digests are computed while the log arrives where it is kept. */
+export class OpenFingerprint {
+  readonly snapshot: ExactSnapshot;
+  /** The snapshots' own sessions, by database; for pg_dump too, which takes over a snapshot by its name. */
+  readonly sessions: ReadonlyMap<string, SqlSession>;
+  readonly #request: FingerprintRequest;
+  readonly #tables: readonly FingerprintTable[];
+  readonly #limits: readonly string[];
+
+  private constructor(
+    request: FingerprintRequest,
+    sessions: ReadonlyMap<string, SqlSession>,
+    snapshot: ExactSnapshot,
+    tables: readonly FingerprintTable[],
+    limits: readonly string[],
+  ) {
+    this.#request = request;
+    this.sessions = sessions;
+    this.snapshot = snapshot;
+    this.#tables = tables;
+    this.#limits = limits;
+  }
+
+  static async open(request: FingerprintRequest): Promise<OpenFingerprint> {
+    const { site, control, signal } = request;
+    const home = addressOf(site.site).database;
+    const limits: string[] = [];
+    const sessions = new Map<string, SqlSession>();
+    const locking = new Map<string, SqlSession>();
+    try {
+      const tables: FingerprintTable[] = [];
+      for (const database of chooseDatabases(request.databases, home, limits)) {
+        const session = await enter(site, database, signal, limits);
+        if (!session) continue;
+        sessions.set(database, session);
+        locking.set(database, await SqlSession.open(site.host, { ...addressOf(site.site), database }, signal));
+        const found = await readTables(session, database, home);
+        tables.push(...found.tables);
+        limits.push(...found.limits);
+      }
+      const snapshot = await takeExactSnapshot({ sessions, locking, control, tables, clock: site.host.clock, log: site.host.log });
+      return new OpenFingerprint(request, sessions, snapshot, settle(tables, snapshot, limits), limits);
+    } catch (error) {
+      for (const session of sessions.values()) session.close();
+      throw error;
+    } finally {
+      for (const session of locking.values()) session.close();
+    }
+  }
+
+  async digest(): Promise<Fingerprint> {
+    const { key, site, systemIdentifier, timeline } = this.#request;
+    const plan = planFingerprint(this.#tables, site.options.fingerprint);
+    const byName = new Map(this.#tables.map((table) => [table.name, table]));
+    const limits = [...this.#limits];
+    const entries = [];
+    for (const share of plan) {
+      const table = byName.get(share.name);
+      const session = table && this.sessions.get(table.database);
+      if (!table || !session) continue;
+      entries.push(await digestTable(session, { ...table, ...share }, key));
+    }
+    const parts = plan.filter(({ stripes }) => stripes !== undefined);
+    if (parts.length > 0)
+      limits.push(`${parts.length} of ${plan.length} tables were digested in part: ${parts.slice(0, 3).map(partly).join('; ')}`);
+    const { lsn } = this.snapshot;
+    return {
+      ...(lsn === undefined ? {} : { position: positionAt(systemIdentifier, timeline, lsn) }),
+      entries: entries.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+      ...(limits.length === 0 ? {} : { limits }),
+    };
+  }
+
+  close(): void {
+    for (const session of this.sessions.values()) session.close();
+  }
+}
+
+function partly({ name, stripes = [], blocks }: ReturnType<typeof planFingerprint>[number]): string {
+  return `${name} (${formatSample(stripes, blocks)})`;
+}
+
+function chooseDatabases(all: readonly string[], home: string, limits: string[]): readonly string[] {
+  const ordered = [...all].sort((a, b) => Number(b === home) - Number(a === home));
+  if (ordered.length > databasesMost) limits.push(`only ${databasesMost} of ${ordered.length} databases were digested`);
+  return ordered.slice(0, databasesMost);
+}
+
+async function enter(site: PostgresqlSite, database: string, signal: AbortSignal, limits: string[]): Promise<SqlSession | undefined> {
+  try {
+    const session = await SqlSession.open(site.host, { ...addressOf(site.site), database }, signal);
+    await session.query(digestSettings);
+    return session;
+  } catch (error) {
+    // 42501, 28xxx: not let in. 3D000: dropped meanwhile. 55000: it takes no connections.
+    const state = refusalState(error);
+    if (state === undefined || !/^(?:42501|28...|3D000|55000)$/.test(state)) throw error;
+    limits.push(`the database ${database} could not be entered: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+/** What is left to be digested, and what has to be said. */
+function settle(tables: readonly FingerprintTable[], { how }: ExactSnapshot, limits: string[]): readonly FingerprintTable[] {
+  if (how === 'inexact')
+    limits.push('writers left no moment at which the place in the log could be told: a copy can not be compared exactly');
+  if (how !== 'locked') return tables;
+  const views = tables.filter(({ materialized }) => materialized).length;
+  if (views > 0) limits.push(`${views} materialised views were left out: they can not be locked against being refreshed`);
+  return tables.filter(({ materialized }) => !materialized);
+}
+
+/** A record behind the place that a recovery stops before, flushed; the end of the log after it. Undefined where this server takes no writes. */
+export async function markLog(control: SqlSession): Promise<Lsn | undefined> {
+  try {
+    await control.query(
+      `BEGIN READ WRITE; SET LOCAL synchronous_commit = 'local'; SELECT pg_logical_emit_message(true, 'holdfast', 'fingerprint'); COMMIT`,
+    );
+  } catch (error) {
+    if (refusalState(error) !== '25006') throw error;
+    return undefined;
+  }
+  const { lsn } = await control.row('SELECT pg_current_wal_insert_lsn()::text AS lsn');
+  return parseLsn(String(lsn));
+}
