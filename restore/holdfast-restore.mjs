@@ -349,7 +349,7 @@ async function readManifest({ store, facts, key }, component, backup) {
 async function backupKeys(head, facts, key) {
   const names = [facts.id, encodeName(head.component), encodeName(head.backup)];
   if (key === undefined) return { names };
-  const words = ['holdfast/1/backup-key', facts.id, head.component, head.backup].join('\n');
+  const words = ['holdfast/1/backup-key', ...names].join('\n');
   const backupKey = await unseal(derive(key, 'holdfast/1/wrap-backup'), Buffer.from(head.key.sealed, 'base64'), head.key.nonce, words);
   if (backupKey === undefined) throw damaged(`the key of ${head.component} ${head.backup} does not open`);
   return { names, pieceKey: derive(backupKey, 'holdfast/1/pieces'), digestKey: derive(backupKey, 'holdfast/1/plain-digests') };
@@ -573,8 +573,9 @@ async function unpack(stream, name, into) {
   const stages = name.endsWith('.zst') ? [zlib.createZstdDecompress()] : name.endsWith('.gz') ? [zlib.createGunzip()] : [];
   const piped = pipeline(Readable.from(stream, { objectMode: false }), ...stages, tar.stdin).catch((error) => error);
   const [failure, code] = await Promise.all([piped, ended]);
-  // A broken pipe only repeats what tar has said for itself.
-  if (failure instanceof Error && failure.code !== 'EPIPE') throw failure;
+  // A pipe that tar has closed only repeats what its exit code says: it ends as soon as it has read all.
+  const isOfPipe = failure?.code === 'EPIPE' || failure?.code === 'ERR_STREAM_PREMATURE_CLOSE';
+  if (failure instanceof Error && !isOfPipe) throw failure;
   if (code !== 0) throw new RestoreError('BACKUP_TOOL_FAILED', `tar ended with ${code} on ${name}: ${said}`);
 }
 

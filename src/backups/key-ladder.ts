@@ -9,6 +9,7 @@ import { fail } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Random } from '../host/host.ts';
+import { encodeName } from './object-names.ts';
 import { looksLikeRecoveryKey, parseRecoveryKey } from './recovery-key.ts';
 import { checkFormat, formatVersion, parseJsonObject } from './repository-format.ts';
 import { associatedText, deriveKey, keyBytes, nonceBytes, openSeal } from './sealing.ts';
@@ -146,7 +147,7 @@ export class RepositoryKeys {
   }
 
   archiveKey(component: string, identity: string): Uint8Array {
-    return deriveKey(this.#key, associatedText(['holdfast/1/archive', component, identity]));
+    return deriveKey(this.#key, associatedText(['holdfast/1/archive', encodeName(component), encodeName(identity)]));
   }
 
   /** The key itself, to be wrapped into one more slot. */
@@ -155,6 +156,6 @@ export class RepositoryKeys {
   }
 
   #backupWords(component: string, backupId: string): string {
-    return associatedText(['holdfast/1/backup-key', this.#repositoryId, component, backupId]);
+    return associatedText(['holdfast/1/backup-key', this.#repositoryId, encodeName(component), encodeName(backupId)]);
   }
 }

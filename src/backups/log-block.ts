@@ -57,7 +57,7 @@ export async function openArchiveSeal(
   identity: string,
   keys: RepositoryKeys | undefined,
 ): Promise<ArchiveSeal> {
-  const key = keys?.archiveKey(encodeName(component), encodeName(identity));
+  const key = keys?.archiveKey(component, identity);
   return {
     repositoryId,
     prefix: archivePrefix(component, identity),

@@ -27,6 +27,8 @@ export async function writeRecord(
   options: { readonly lock?: boolean } = {},
 ): Promise<void> {
   const { store, facts, keys } = parts;
+  if (facts.suite !== 'plain' && keys === undefined)
+    throw fail('KEY_MISSING', { message: `a record of an encrypted repository needs its key: ${object}`, subject: object });
   const envelope: Envelope = { holdfast: 'record', format: formatVersion, repository: facts.id, folder, record };
   const digest = hashJson(envelope);
   const content = encodeJson({ ...envelope, digest, ...(keys === undefined ? {} : { mac: keys.mac(digest) }) });
