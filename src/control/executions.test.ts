@@ -50,6 +50,31 @@ async function finish<T>(work: Promise<T>): Promise<T> {
 }
 
 describe('one execution at a time', () => {
+  it('[I4] a process that could not renew its lease in time goes on with its execution where nobody else has taken it', async () => {
+    let heldUp = false;
+    let stood = false;
+    const control = await fresh(undefined, (store) => ({
+      ...store,
+      renewLease: (lease) => (heldUp ? new Promise(() => {}) : store.renewLease(lease)),
+      // The whole process stands still for longer than its lease lasts, once.
+      acquireLease: async (name, holder, ttlMs) => {
+        const lease = await store.acquireLease(name, holder, ttlMs);
+        if (!stood && name.startsWith('execution/')) {
+          stood = true;
+          heldUp = true;
+          await platform.host.clock.sleep(ttlMs + 500);
+          heldUp = false;
+        }
+        return lease;
+      },
+    }));
+    const id = await beginExecution(control, await makePlan(control, { kind: 'switchover', because: 'a test' }), 'ann');
+    const ended = finish(runToEnd(control, id, new AbortController().signal));
+    const state = await ended;
+    expect(state.outcome).toBe('done');
+    expect(platform.host.logLines.map((line) => line.event)).toContain('execution.lease-lost');
+  });
+
   it('a second is refused while the first has not ended, and allowed after it', async () => {
     const control = await fresh();
     const plan = await makePlan(control, { kind: 'switchover', because: 'a test' });

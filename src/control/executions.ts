@@ -28,6 +28,7 @@ function slotKeyOf(plan?: Plan): string {
 
 const backupSlotKey = (kind: BackupPlanKind, of: string) => `execution-slot/${kind}/${of}`;
 const leaseTtlMs = 2_000;
+const leaseTriesMost = 10;
 
 interface Slot {
   readonly underWay: string | undefined;
@@ -105,10 +106,29 @@ function endedUntouched(state: ExecutionState): boolean {
   );
 }
 
+/**
+ * A process that was held up for longer than its lease lasts (a busy machine, a suspended one) has lost the execution. Where nobody else has taken it, it goes on itself, as another one
+ * would: by inspecting first.
+ */
+async function keepRunning(control: Control, id: string, signal: AbortSignal, run: () => Promise<ExecutionState>): Promise<ExecutionState> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await run();
+    } catch (thrown) {
+      const lost = thrown instanceof HoldfastError && thrown.code === 'STATE_LEASE_LOST';
+      if (!lost || signal.aborted || attempt === leaseTriesMost) throw thrown;
+      control.parts.host.log.warn('execution.lease-lost', { execution: id, message: thrown.message });
+    }
+  }
+}
+
 /** Runs it to its end, or to where a person is needed. Resolves to its state then; rejects with INTERRUPTED when the signal ends it. */
 export async function runToEnd(control: Control, id: string, signal: AbortSignal, listeners: RunListeners = {}): Promise<ExecutionState> {
   const { store, host, controller } = control.parts;
-  const run = () => runExecution({ store, host, id, holder: controller, verbs: verbResolver(control), signal, leaseTtlMs, ...listeners });
+  const run = () =>
+    keepRunning(control, id, signal, () =>
+      runExecution({ store, host, id, holder: controller, verbs: verbResolver(control), signal, leaseTtlMs, ...listeners }),
+    );
   let state = await run();
   if (endedUntouched(state)) {
     const reason = state.steps.find((step) => step.error)?.error?.message ?? 'it may not happen now';

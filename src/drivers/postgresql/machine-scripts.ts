@@ -54,7 +54,14 @@ alone() {
   [ -e "$data/PG_VERSION" ] || here=$aside
   real=$(cd "$here" && pwd -P)
 }
-stopped() { [ -z "$(processes)" ] || { echo "the server still runs" >&2; exit 67; }; }
+# A server takes its lock file away before the last of its processes has ended.
+stopped() {
+  for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40; do
+    [ -n "$(processes)" ] || return 0
+    sleep 0.05
+  done
+  echo "the server still runs" >&2; exit 67
+}
 `;
 
 export const readStateScript = `if [ "$here" = "$aside" ]; then echo 'rewinding: yes'; else echo 'rewinding: no'; fi
