@@ -81,8 +81,11 @@ function cacheDirectory(): string {
   return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'holdfast');
 }
 
-if (import.meta.main) {
+/** Runs one command line in this process, with everything that is real. */
+export async function runHere(argv: readonly string[]): Promise<number> {
   enableCompileCache(cacheDirectory());
   const { runCommandLine } = await import('./cli/program.ts');
-  process.exitCode = await runCommandLine(process.argv.slice(2), await processWiring());
+  return await runCommandLine(argv, await processWiring());
 }
+
+if (import.meta.main) process.exitCode = await runHere(process.argv.slice(2));

@@ -33,6 +33,10 @@ export function specFiles(options: GlobalOptions, wiring: Wiring): readonly stri
   return [wiring.environment.HOLDFAST_SPEC ?? 'holdfast.yaml'];
 }
 
+export function stateDirectory(options: GlobalOptions, wiring: Wiring): string {
+  return options.state ?? wiring.environment.HOLDFAST_STATE ?? '.holdfast';
+}
+
 export function openHost(options: GlobalOptions, wiring: Wiring): Host {
   return wiring.openHost({ logLevel: options.logLevel ?? 'warn', logTo: 'stderr' });
 }
@@ -68,7 +72,7 @@ export async function withSession<T>(
 ): Promise<T> {
   const host = openHost(options, wiring);
   const spec = await loadSpecOrExplain(options, wiring, host);
-  const directory = options.state ?? wiring.environment.HOLDFAST_STATE ?? '.holdfast';
+  const directory = stateDirectory(options, wiring);
   const store = await wiring.openStore({ directory, host, platform: spec.name });
   let control: Control | undefined;
   try {

@@ -141,11 +141,21 @@ export interface HttpStream {
   readonly body: AsyncIterable<Uint8Array>;
 }
 
+export interface Listener {
+  /** No more connections; those that there are end. The socket's file is removed. */
+  close(): Promise<void>;
+}
+
 /** Errors of Net are HoldfastErrors; `details.cause` is one of `refused`, `reset`, `timeout`, `unreachable`, `name`, `tls`, `other`. */
 export interface Net {
   /** With `tls` the connection is encrypted and the other side's certificate was checked against its host name. */
   connectTcp(target: { host: string; port: number; timeoutMs: number; signal?: AbortSignal; tls?: TlsTrust }): Promise<TcpConnection>;
   connectUnix(target: { path: string; timeoutMs: number; signal?: AbortSignal }): Promise<TcpConnection>;
+  /**
+   * Answers on a socket in the file system, which its owner and its group may use. What a killed process left at the path is replaced; a live one's is an error (SYSTEM_REFUSED).
+   * Absent where the world has no sockets.
+   */
+  listenUnix?(options: { readonly path: string; onConnection(connection: TcpConnection): void }): Promise<Listener>;
   /** Connections are kept open between requests to the same origin. */
   http(request: HttpRequest): Promise<HttpResponse>;
   /** For answers too large to be held. `timeoutMs` is for the head, and again for each piece of the body. On a connection of its own. */

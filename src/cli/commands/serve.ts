@@ -1,15 +1,17 @@
 /** serve: the long-running controller. Prints what it decides and does; ends in an orderly way on Ctrl-C, leaving executions resumable. */
 
+import { join } from 'node:path';
 import { formatTimeOfDay } from '../../base/instants.ts';
+import { PushRequests } from '../../control/backups/push-requests.ts';
 import { Server } from '../../control/serve.ts';
 import { toJson } from '../../watch/watch-records.ts';
 import { eventLine } from '../render/execution-text.ts';
-import { withSession } from '../session.ts';
+import { stateDirectory, withSession } from '../session.ts';
 import type { CommandContext } from './context.ts';
 
 export async function serve(context: CommandContext): Promise<void> {
   const { wiring, palette, options } = context;
-  await withSession(options, wiring, 'serve', async ({ control, host, spec }) => {
+  await withSession(options, wiring, 'serve', async ({ control, host, spec, repositories }) => {
     const say = (text: string, json: unknown) => wiring.terminal.out(options.json ? JSON.stringify(toJson(json)) : text);
     const at = () => palette.dim(formatTimeOfDay(host.clock.nowMs()));
     say(
@@ -31,7 +33,20 @@ export async function serve(context: CommandContext): Promise<void> {
         else if (line !== undefined) say(line, undefined);
       },
     });
-    await server.run();
+    const pushes = new PushRequests({
+      spec,
+      catalog: wiring.catalog,
+      host,
+      // The state is closed to others; a database that runs as another user is let in by a socket elsewhere.
+      socketPath: wiring.environment.HOLDFAST_WAL_PUSH_SOCKET ?? join(stateDirectory(options, wiring), 'wal-push.sock'),
+      openRepository: async (repository) => (await repositories.open(repository)).repository,
+    });
+    await pushes.start();
+    try {
+      await server.run();
+    } finally {
+      await pushes.close();
+    }
     say(`${at()}  stopped`, { event: 'stopped' });
   });
 }
