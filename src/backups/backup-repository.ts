@@ -25,6 +25,18 @@ export interface RemovedObjects {
   readonly locked?: number;
 }
 
+/** Copies of a backup's objects in another region, by the store's own word on each. */
+export interface BackupCopies {
+  readonly objects: number;
+  readonly done: number;
+  readonly pending: number;
+  readonly failed: number;
+  /** Not copied at all: no replication, or not for this object. */
+  readonly none: number;
+  /** Keys by which the store itself encrypts the objects, as it names them. */
+  readonly storeKeys: readonly string[];
+}
+
 export interface RepositoryLease {
   renew(): Promise<void>;
   release(): Promise<void>;
@@ -55,6 +67,8 @@ export interface BackupRepository {
     signal: AbortSignal,
     onProgress: (doneBytes: number, ofBytes: number) => void,
   ): Promise<readonly string[]>;
+  /** Asks the store of every object of a backup whether its copy in another region is there. Where one is not, the backup is not there either. */
+  readCopies(component: string, backupId: string, signal: AbortSignal): Promise<BackupCopies>;
   openArchive(component: string, identity: string): Promise<ArchiveWriter>;
   /** Rebuilt from the repository alone. */
   readCatalogue(component?: string): Promise<Catalogue>;

@@ -215,6 +215,21 @@ describe('the catalogue', () => {
   });
 });
 
+describe('copies of a backup in another region', () => {
+  it('[X-06] are there once the store says so of every object, whatever it says of the manifest', async () => {
+    const { repository, backend } = await makeWorld({ encrypted: true });
+    const record = await writeBackup(repository, { random: randomBytes(5_000), text });
+    expect(record.digest).toMatch(/^[0-9a-f]{64}$/);
+    const names = backend.names('backups/db/b1/');
+    expect(await repository.readCopies('db', 'b1', never)).toMatchObject({ objects: names.length, done: 0, none: names.length });
+    for (const name of names) Object.assign(backend.objects.get(name) ?? {}, { replication: 'done' });
+    expect(await repository.readCopies('db', 'b1', never)).toMatchObject({ objects: names.length, done: names.length });
+    Object.assign(backend.objects.get(names.at(-1) as string) ?? {}, { replication: 'pending' });
+    Object.assign(backend.objects.get(names.at(-2) as string) ?? {}, { replication: 'failed' });
+    expect(await repository.readCopies('db', 'b1', never)).toMatchObject({ done: names.length - 2, pending: 1, failed: 1 });
+  });
+});
+
 describe('removing a backup', () => {
   it('takes the manifest first: killed at any call, it leaves a complete backup or none, and the sweep ends it', async () => {
     for (let at = 1, isOver = false; !isOver; at += 1) {

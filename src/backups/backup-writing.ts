@@ -75,13 +75,13 @@ class OngoingBackup implements BackupWriting {
     const chapters = await this.#chapters.finish();
     this.#throwIfOver();
     const manifest = { head: this.#head(), facts, chapters, parts: lines };
-    const content = this.#encode(manifest);
+    const { content, digest } = this.#encode(manifest);
     // Everything that the manifest speaks of is durable before there is one.
     await store.backend.barrier();
     this.#throwIfOver();
     await this.#putManifest(content);
     this.#over = true;
-    return describeBackup(manifest);
+    return describeBackup({ ...manifest, digest });
   }
 
   async abandon(): Promise<void> {
@@ -161,9 +161,10 @@ class OngoingBackup implements BackupWriting {
     };
   }
 
-  #encode(manifest: Omit<Manifest, 'digest'>): Uint8Array {
-    const content = encodeManifest(manifest, this.#parts.keys);
-    if (content.length <= objectMaxBytes) return content;
+  #encode(manifest: Omit<Manifest, 'digest'>): ReturnType<typeof encodeManifest> {
+    const encoded = encodeManifest(manifest, this.#parts.keys);
+    const { content } = encoded;
+    if (content.length <= objectMaxBytes) return encoded;
     const { component, backupId } = this.#request;
     throw fail('BACKUP_INCOMPLETE', {
       message: `the manifest of ${component} ${backupId} would have ${content.length} bytes; a store takes ${objectMaxBytes}`,

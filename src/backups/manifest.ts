@@ -74,10 +74,14 @@ export interface Manifest {
   readonly digest: string;
 }
 
-export function encodeManifest(manifest: Omit<Manifest, 'digest'>, keys: RepositoryKeys | undefined): Uint8Array {
+export function encodeManifest(
+  manifest: Omit<Manifest, 'digest'>,
+  keys: RepositoryKeys | undefined,
+): { readonly content: Uint8Array; readonly digest: string } {
   const lines = [manifest.head, { facts: manifest.facts }, ...manifest.chapters, ...manifest.parts].map(canonicalJson);
   const body = `${lines.join('\n')}\n`;
-  return new TextEncoder().encode(body + endLine(lines.length, sha256Hex(body), keys));
+  const digest = sha256Hex(body);
+  return { content: new TextEncoder().encode(body + endLine(lines.length, digest, keys)), digest };
 }
 
 function endLine(lines: number, digest: string, keys: RepositoryKeys | undefined): string {

@@ -13,6 +13,10 @@ export interface BackupRecord {
   readonly storedBytes: number;
   readonly plainBytes: number;
   readonly pieces: number;
+  /** Of the manifest, and so of every byte that it names: what tells two backups, or two copies of one, apart. */
+  readonly digest?: string;
+  /** `plain`, or how it is encrypted. Its key is the repository's own. */
+  readonly suite?: string;
 }
 
 /** How a restore or a proof went, phase by phase. */

@@ -8,7 +8,7 @@ import { makeId } from '../base/ids.ts';
 import type { ArchiveReader, ArchiveWriter, BackupReader } from '../contracts/backup.ts';
 import type { BackendCapabilities } from '../contracts/repository-backend.ts';
 import { Archive } from './archive.ts';
-import type { BackupRepository, BackupWriting, RepositoryLease } from './backup-repository.ts';
+import type { BackupCopies, BackupRepository, BackupWriting, RepositoryLease } from './backup-repository.ts';
 import { openBackupSeal } from './backup-seal.ts';
 import { type BackupRequest, beginBackupWriting } from './backup-writing.ts';
 import { writeCapabilities } from './capability-records.ts';
@@ -21,6 +21,7 @@ import { openArchiveSeal } from './log-block.ts';
 import type { Manifest } from './manifest.ts';
 import { archivePrefix, encodeName, manifestObject, recordPrefix } from './object-names.ts';
 import { type BackupContent, readPart } from './piece-reader.ts';
+import { readCopies } from './read-copies.ts';
 import { readManifest } from './read-manifest.ts';
 import { writeRecord } from './record-objects.ts';
 import type { BackupRecord, Catalogue, CatalogueEntry, ProofRecord, TombstoneRecord } from './records.ts';
@@ -97,6 +98,10 @@ export class Repository implements BackupRepository {
     onProgress: (doneBytes: number, ofBytes: number) => void,
   ): Promise<readonly string[]> {
     return await verifyPieces(await this.#content(await this.#manifest(component, backupId)), signal, onProgress);
+  }
+
+  async readCopies(component: string, backupId: string, signal: AbortSignal): Promise<BackupCopies> {
+    return await readCopies(await this.#content(await this.#manifest(component, backupId)), signal);
   }
 
   async openArchive(component: string, identity: string): Promise<ArchiveWriter> {

@@ -24,6 +24,7 @@ interface Kept {
   readonly modifiedMs: number;
   readonly lockedUntilMs?: number;
   durable: boolean;
+  replication?: ObjectFacts['replication'];
 }
 
 /** What a call runs into: thrown before the call does anything, or (with `after`) once it has taken effect. */
@@ -161,7 +162,8 @@ export class MemoryBackend implements RepositoryBackend {
       const kept = this.objects.get(name);
       if (kept === undefined) return undefined;
       const lock = kept.lockedUntilMs === undefined ? {} : { lockedUntilMs: kept.lockedUntilMs };
-      return { name, sizeBytes: kept.content.length, modifiedMs: kept.modifiedMs, ...lock };
+      const copy = kept.replication === undefined ? {} : { replication: kept.replication };
+      return { name, sizeBytes: kept.content.length, modifiedMs: kept.modifiedMs, ...lock, ...copy };
     });
   }
 
