@@ -42,7 +42,7 @@ export const componentOptions = z.strictObject({
     'How long a backup waits for the log that it needs to be in the archive; after it the backup has failed',
   ).default(60_000),
   fingerprint: size(
-    'How much of the content is digested at the end of a backup, so that a restored copy can be compared; 0 takes none',
+    'How much of the content is digested at the end of a backup, so that a restored copy can be compared; 0B takes none',
   ).default(64 * 1024 ** 2),
   'restore-bin-directory': plainPath
     .optional()

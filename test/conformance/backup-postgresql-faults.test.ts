@@ -1,0 +1,162 @@
+/** What can go wrong with backups of PostgreSQL, and what must not be left behind. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { HoldfastError } from '../../src/base/errors.ts';
+import type { BackupReader, CheckResult } from '../../src/contracts/backup.ts';
+import { type RunningPostgres, startPrimary } from '../systems/postgresql.ts';
+import { describeSystem } from '../systems/requirement.ts';
+import { runProgram } from '../systems/run-program.ts';
+import { BackupWorld, host } from './postgresql-backup-world.ts';
+import { WriteLoad } from './postgresql-write-load.ts';
+
+const failed = (results: readonly CheckResult[]) => results.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`);
+
+async function failureOf(work: Promise<unknown>): Promise<HoldfastError> {
+  const thrown = await work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(thrown).toBeInstanceOf(HoldfastError);
+  return thrown as HoldfastError;
+}
+
+/** The command lines of all processes of the machine. */
+function commandLines(): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')];
+      } catch {
+        return []; // ended meanwhile
+      }
+    });
+}
+
+describeSystem('postgresql-15', 'backups of PostgreSQL 15 that are in trouble', () => {
+  let world: BackupWorld;
+  let others: RunningPostgres[] = [];
+  beforeAll(async () => {
+    world = await BackupWorld.open(await startPrimary({ version: 15, checksums: true }));
+    await world.run('CREATE TABLE public.orders (id int PRIMARY KEY)', 'INSERT INTO public.orders SELECT generate_series(1, 1000)');
+  });
+  afterEach(async () => {
+    for (const other of others) await other.stop();
+    others = [];
+  });
+  afterAll(() => world?.dispose());
+
+  it('several tablespaces come back inside of the copy, whole and sound', async () => {
+    const place = `${world.server.dir}/spaces`;
+    for (const name of ['one', 'two']) await mkdir(`${place}/${name}`, { recursive: true });
+    if (world.server.owner !== undefined) await runProgram(['chown', '-R', `${world.server.owner}:`, place]);
+    await world.run(
+      `CREATE TABLESPACE one LOCATION '${place}/one'`,
+      `CREATE TABLESPACE two LOCATION '${place}/two'`,
+      'CREATE TABLE public.first TABLESPACE one AS SELECT generate_series(1, 5000) AS n',
+      'CREATE TABLE public.second TABLESPACE two AS SELECT generate_series(1, 7000) AS n',
+    );
+    const backup = await world.backUp('base');
+    expect(backup.parts.filter(({ name }) => /^\d+\.tar\.zst$/.test(name))).toHaveLength(2);
+    const restored = await world.restore(backup, { kind: 'position', text: backup.facts.fingerprint?.position?.text ?? '' });
+    expect(failed(await restored.checkStopped())).toEqual([]);
+    const copy = await restored.start();
+    try {
+      expect(failed(await copy.compare(backup.facts.fingerprint ?? { entries: [] }, backup.fingerprintKey))).toEqual([]);
+      expect(await copy.ask("SELECT count(*) FROM pg_tablespace WHERE pg_tablespace_location(oid) LIKE '%/copy%/tablespaces/%'")).toBe('2');
+    } finally {
+      await copy.stop();
+    }
+    await world.run('DROP TABLE public.first, public.second', 'DROP TABLESPACE one', 'DROP TABLESPACE two');
+  });
+
+  it('no password is ever in a command line, and nothing is left running', async () => {
+    const { holdfast, replicator } = world.server.passwords;
+    const seen: string[] = [];
+    const look = setInterval(() => seen.push(...commandLines()), 20);
+    let directory = '';
+    try {
+      const backup = await world.backUp('base');
+      const restored = await world.restore(backup, { kind: 'newest' });
+      directory = restored.directory;
+      await restored.checkStopped();
+      const copy = await restored.start();
+      expect(commandLines().filter((line) => line.includes(directory)).length).toBeGreaterThan(0);
+      await copy.check();
+      await copy.stop();
+    } finally {
+      clearInterval(look);
+    }
+    expect(seen.length).toBeGreaterThan(0);
+    expect(seen.filter((line) => line.includes(holdfast) || line.includes(replicator))).toEqual([]);
+    expect(commandLines().filter((line) => line.includes(directory))).toEqual([]);
+  });
+
+  it('a copy that does not start is BACKUP_TOOL_FAILED with the words of the server, and nothing is left running', async () => {
+    const backup = await world.backUp('base');
+    const restored = await world.restore(backup, { kind: 'newest' });
+    await runProgram(['rm', `${restored.directory}/global/pg_control`]);
+    const failure = await failureOf(restored.start());
+    expect(failure.code).toBe('BACKUP_TOOL_FAILED');
+    expect(failure.message).toMatch(/pg_control/);
+    expect(commandLines().filter((line) => line.includes(restored.directory))).toEqual([]);
+  });
+
+  it('a file of which one byte was turned over is found', async () => {
+    const backup = await world.backUp('base');
+    const restored = await world.restore(backup, { kind: 'newest' });
+    const [row] = await world.server.query("SELECT pg_relation_filepath('public.orders') AS path");
+    const path = `${restored.directory}/${row?.['path']}`;
+    await runProgram(['sh', '-c', 'printf "\\377" | dd of="$1" bs=1 seek=8150 conv=notrunc', 'sh', path]);
+    expect(failed(await restored.checkStopped())).toEqual([expect.stringMatching(/^pg_verifybackup: .*checksum mismatch/s)]);
+  });
+
+  it('a backup that is interrupted rejects, and leaves nothing at the server', async () => {
+    const load = await WriteLoad.start(world.server);
+    try {
+      const stop = new AbortController();
+      const taking = world.backUp('base', { signal: stop.signal });
+      await host.clock.sleep(150);
+      stop.abort();
+      expect((await failureOf(taking)).code).toBe('INTERRUPTED');
+      await expect
+        .poll(
+          async () =>
+            (await world.server.query("SELECT count(*)::int AS n FROM pg_stat_activity WHERE backend_type = 'walsender'"))[0]?.['n'],
+          { timeout: 15_000 },
+        )
+        .toBe(0);
+      expect(await world.server.query('SELECT slot_name FROM pg_replication_slots')).toEqual([]);
+    } finally {
+      await load.stop();
+    }
+  });
+
+  it('a server that dies in the middle of a backup, a wrong password and a missing archive are errors of their own', async () => {
+    expect((await failureOf(world.backUp('base', { password: 'wrong' }))).code).toBe('SYSTEM_WRONG_CREDENTIALS');
+    const missing = await failureOf(world.backUp('base', { archived: true, options: { 'archive-wait': '1s' } }));
+    expect(missing.code).toBe('BACKUP_INCOMPLETE');
+    const other = await startPrimary({ version: 15 });
+    others.push(other);
+    const taking = failureOf(world.backUp('base', { server: other }));
+    await host.clock.sleep(60);
+    await other.kill();
+    expect((await taking).code).toMatch(/^(SYSTEM_UNREACHABLE|INTERRUPTED)$/);
+  });
+
+  it('a backup of a version whose programs are not here says so before anything is written', async () => {
+    const backup = await world.backUp('base');
+    const older: BackupReader = {
+      ...backup,
+      readPart: (name) => backup.readPart(name),
+      facts: { ...backup.facts, more: { ...backup.facts.more, major: 16 } },
+    };
+    const { restorer } = await world.restorer();
+    const preview = await restorer.preview(older, { kind: 'newest' });
+    expect(preview.problems[0]?.message).toMatch(/PostgreSQL 16 is not installed/);
+    const into = world.newDirectory();
+    expect((await failureOf(restorer.restore(older, { kind: 'newest' }, into))).code).toBe('HANDS_NO_PROGRAM');
+    expect(await host.files.list(into)).toEqual([]);
+  });
+});
