@@ -1,5 +1,6 @@
 /**
  * npm run demo [-- --json] [-- --keep]
+ * npm run demo -- recovery [--json]        another story: somebody drops a table, and it is brought back (recovery.ts)
  *
  * Builds two regions from real servers on loopback, lets Holdfast watch them while a customer places orders, kills one region, shows the failover, brings the region back, re-protects it
  * and fails back. Ends with a report; cleans up after itself, unless --keep.
@@ -15,7 +16,8 @@ import { writeReport } from './report.ts';
 import { Story, type Teller } from './story.ts';
 import { startTwoRegions, type TwoRegions } from './two-regions.ts';
 
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     json: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
@@ -26,9 +28,14 @@ const { values: options } = parseArgs({
 
 if (options.help) {
   process.stdout.write(
-    'npm run demo [-- --json]   one line of JSON at the end\n             [-- --keep]   leave the two regions and holdfast serve running, to play with\n',
+    'npm run demo [-- --json]   one line of JSON at the end\n             [-- --keep]   leave the two regions and holdfast serve running, to play with\n       npm run demo -- recovery   a table is dropped and rows are deleted; both are brought back from backups\n',
   );
   process.exit(0);
+}
+
+if (positionals.length > 1 || (positionals[0] !== undefined && positionals[0] !== 'recovery')) {
+  process.stderr.write(`There is no demo "${positionals.join(' ')}": leave the name away, or write recovery.\n`);
+  process.exit(2);
 }
 
 const needed: readonly SystemName[] = ['postgresql', 'redis', 'bind', 'sshd'];
@@ -165,7 +172,8 @@ function summarize(result: Awaited<ReturnType<Story['tell']>>, page: string): vo
   if (options.json) process.stdout.write(`${JSON.stringify({ ...figures, report: page })}\n`);
 }
 
-process.exitCode = await run().catch((error: unknown) => {
+const story = positionals[0] === 'recovery' ? async () => (await import('./recovery.ts')).tellRecovery(options.json) : run;
+process.exitCode = await story().catch((error: unknown) => {
   process.stderr.write(`\nThe demo has failed: ${error instanceof Error ? error.message : String(error)}\n`);
   return 1;
 });

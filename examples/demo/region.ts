@@ -19,6 +19,8 @@ export interface TwoRegionsOptions {
   readonly databaseOnly?: boolean;
   readonly automatic?: boolean;
   readonly coolDown?: string;
+  /** Back the stores up into an encrypted repository beside the regions. */
+  readonly backups?: boolean;
 }
 
 export interface Region {

@@ -10,6 +10,8 @@ interface SpecParts {
   readonly dns: RunningBind | undefined;
   readonly recordName: string;
   readonly salvageDirectory: string;
+  /** Where backups go, with `options.backups`. */
+  readonly repositoryDirectory: string;
 }
 
 function handsOf(region: Region, as: string | undefined): string {
@@ -24,6 +26,13 @@ function databasePart({ options, regions }: SpecParts): string[] {
     '    vital: true',
     `    replication: ${options.replication ?? 'synchronous'}`,
     `    canary-every: ${options.canaryEvery ?? '250ms'}`,
+    ...(options.backups
+      ? [
+          '    backup:',
+          '      - { what: base, every: daily, keep: { proven: 3, daily: 7 } }',
+          '      - { what: wal, continuous: true, keep: 7d }',
+        ]
+      : []),
     '    sites:',
     ...regionNames.flatMap((name) => {
       const { database } = regions[name];
@@ -41,13 +50,14 @@ function databasePart({ options, regions }: SpecParts): string[] {
   ];
 }
 
-function cachePart({ regions }: SpecParts): string[] {
+function cachePart({ options, regions }: SpecParts): string[] {
   return [
     '  orders-cache:',
     '    driver: redis',
     '    replication: asynchronous',
     '    canary-every: 250ms',
     '    rpo: 5s',
+    ...(options.backups ? ['    backup: [{ what: snapshot, every: hourly, keep: { proven: 3, daily: 7 } }]'] : []),
     '    min-replicas-to-write: 1',
     '    min-replicas-max-lag: 1s',
     '    sites:',
@@ -134,6 +144,12 @@ export function specText(parts: SpecParts): string {
     `  loss-budget: ${options.lossBudget ?? '1s'}`,
     `  cool-down: ${options.coolDown ?? '10s'}`,
     `  salvage-directory: ${parts.salvageDirectory}`,
+    ...(options.backups
+      ? [
+          'repositories:',
+          `  main: { driver: filesystem, path: ${parts.repositoryDirectory}, encryption: { passphrase: { env: ORDERS_BACKUP_PASSPHRASE } } }`,
+        ]
+      : []),
     'components:',
     ...databasePart(parts),
     ...(options.databaseOnly ? [] : [...cachePart(parts), ...ordersPart(parts), ...namePart(parts)]),

@@ -144,6 +144,7 @@ export async function startTwoRegions(options: TwoRegionsOptions = {}): Promise<
       ORDERS_REPLICATION_PASSWORD: databases[0]?.passwords.replicator as string,
       ORDERS_CACHE_PASSWORD: cachePassword,
       ORDERS_DNS_KEY: dns?.key.secret ?? 'unused',
+      ORDERS_BACKUP_PASSPHRASE: randomBytes(12).toString('hex'),
       ORDERS_APP_CACHE_URL_EAST: '',
       ORDERS_APP_CACHE_URL_WEST: '',
     };
@@ -176,7 +177,10 @@ export async function startTwoRegions(options: TwoRegionsOptions = {}): Promise<
     await mkdir(salvageDirectory);
     // As /var/tmp: each system user keeps its own there.
     await chmod(salvageDirectory, 0o1777);
-    await writeFile(specFile, specText({ options, regions, places, dns, recordName, salvageDirectory }));
+    await writeFile(
+      specFile,
+      specText({ options, regions, places, dns, recordName, salvageDirectory, repositoryDirectory: join(directory, 'repository') }),
+    );
     return {
       directory,
       specFile,
