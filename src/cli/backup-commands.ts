@@ -2,12 +2,12 @@
 import { type Command, Option } from 'commander';
 import { proofLevels } from '../contracts/backup.ts';
 import * as backup from './commands/backup.ts';
+import type { Bind } from './commands/context.ts';
 import { losses } from './commands/losses.ts';
 import * as repository from './commands/repository.ts';
 import { restore } from './commands/restore.ts';
 import { verify } from './commands/verify.ts';
 import { walPush } from './commands/wal-push.ts';
-import type { Bind } from './program.ts';
 
 export function addBackupCommands(program: Command, bind: Bind): void {
   addRepositoryCommands(program, bind);
@@ -19,6 +19,7 @@ export function addBackupCommands(program: Command, bind: Bind): void {
     .option('--target <target>', 'newest, oldest, random, or an instant with its zone', 'newest')
     .option('--what <what>', 'which kind of backup')
     .option('--repository <name>', 'from which repository')
+    .option('--sabotage [damage]', 'damage copies on purpose: their proofs must fail (some, all, or one damage)')
     .action(bind(verify));
   program
     .command('restore <component>')

@@ -6,7 +6,7 @@ import type { PlanRequest } from '../control/make-plan.ts';
 import { faultsOf } from '../spec/load-spec.ts';
 import { addBackupCommands } from './backup-commands.ts';
 import { ask, type ChangeOptions, change, goOn } from './commands/change.ts';
-import { CommandContext, type ExitCode } from './commands/context.ts';
+import { type Bind, CommandContext, type ExitCode } from './commands/context.ts';
 import { init } from './commands/init.ts';
 import * as look from './commands/look.ts';
 import { serve } from './commands/serve.ts';
@@ -67,10 +67,6 @@ export async function runCommandLine(argv: readonly string[], wiring: Wiring): P
     return explainFailure(thrown, context);
   }
 }
-
-export type Bind = <A extends unknown[]>(
-  act: (context: CommandContext, ...args: A) => Promise<void> | void,
-) => (...all: unknown[]) => Promise<void>;
 
 function addLookCommands(program: Command, bind: Bind): void {
   program

@@ -32,4 +32,9 @@ export class CommandContext {
   }
 }
 
+/** Makes a command's action of a function that is given its context first. */
+export type Bind = <A extends unknown[]>(
+  act: (context: CommandContext, ...args: A) => Promise<void> | void,
+) => (...all: unknown[]) => Promise<void>;
+
 export type JsonAnswer = Json;

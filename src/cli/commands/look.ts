@@ -1,12 +1,16 @@
 /** The commands that only look: validate, schema, check, status, why, plan, executions. */
+
+import type { BackupFault } from '../../backups/alarms-input.ts';
 import { fail } from '../../base/errors.ts';
 import { formatInstant } from '../../base/instants.ts';
+import { readBackupFaults } from '../../control/backups/backup-faults.ts';
 import { summarizeExecution } from '../../control/executions.ts';
 import { makePlan, type PlanRequest } from '../../control/make-plan.ts';
 import { explain, readReadiness, readStatus } from '../../control/status.ts';
 import type { Plan } from '../../plans/plan.ts';
 import { specJsonSchema } from '../../spec/json-schema.ts';
 import { listExecutions, loadExecution } from '../../state/journal.ts';
+import { backupFaultLines } from '../render/backup-status-text.ts';
 import { executionText } from '../render/execution-text.ts';
 import { planText } from '../render/plan-text.ts';
 import { faultLines, readinessLine, statusText, whyText } from '../render/status-text.ts';
@@ -49,25 +53,29 @@ async function lookIfNeeded(session: Session, always: boolean): Promise<void> {
   await session.control.watch.probeAll();
 }
 
+const isProblem = (fault: BackupFault) => fault.severity === 'problem';
+
 export async function check(context: CommandContext): Promise<void> {
   await withSession(context.options, context.wiring, 'look', async (session) => {
     await lookIfNeeded(session, true);
     const hands = await session.control.checkHands();
+    const backups = await readBackupFaults(session.control.backups, session.served);
     const readiness = await readReadiness(session.control);
     const active = readiness.find((each) => each.target !== undefined) ?? readiness[0];
     if (!active) throw fail('BUG_BROKEN_BELIEF', { message: 'a spec has regions' });
     const { palette } = context;
     const faults = readiness.flatMap((each) => each.faults);
-    const problems = faults.filter((fault) => fault.severity === 'problem').length + hands.length;
-    const warnings = faults.length + hands.length - problems;
+    const problems = faults.filter((fault) => fault.severity === 'problem').length + hands.length + backups.filter(isProblem).length;
+    const warnings = faults.length + hands.length + backups.length - problems;
     const lines = [
       ...readiness.flatMap((each) => [readinessLine(each, palette), ...faultLines(each, palette)]),
       ...hands.map((fault) => `  ${palette.bad('problem')}  ${fault.message}\n           ${palette.dim(fault.hint)}`),
+      ...backupFaultLines(backups, palette),
       '',
       `${session.control.watch.observations.size} sites looked at, ${warnings} warning${warnings === 1 ? '' : 's'}, ${problems} problem${problems === 1 ? '' : 's'}`,
     ];
-    const ready = active.ready && hands.length === 0;
-    context.answer(lines.join('\n'), { ready, readiness, hands, warnings, problems });
+    const ready = active.ready && hands.length === 0 && !backups.some(isProblem);
+    context.answer(lines.join('\n'), { ready, readiness, hands, backups, warnings, problems });
     if (!ready) context.exitCode = 3;
   });
 }

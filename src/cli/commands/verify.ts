@@ -2,6 +2,7 @@
 import { formatDuration } from '../../base/durations.ts';
 import { fail } from '../../base/errors.ts';
 import { parseInstantMs } from '../../base/instants.ts';
+import type { JsonObject } from '../../base/json.ts';
 import type { ProofLevel } from '../../contracts/backup.ts';
 import { beginProof } from '../../control/backups/begin.ts';
 import { findBackup } from '../../control/backups/list-backups.ts';
@@ -17,6 +18,8 @@ export interface VerifyOptions {
   readonly target?: string;
   readonly what?: string;
   readonly repository?: string;
+  /** `some`, `all` or one damage. */
+  readonly sabotage?: string | true;
 }
 
 export async function verify(context: CommandContext, name: string, backupId: string | undefined, options: VerifyOptions): Promise<void> {
@@ -38,12 +41,17 @@ export async function verify(context: CommandContext, name: string, backupId: st
         target,
         checks: entry.prove?.checks.map((check) => ({ ...check })) ?? [],
         ...(backupId === undefined ? {} : { backupId }),
+        ...(options.sabotage === undefined ? {} : { sabotage: options.sabotage === true ? 'some' : options.sabotage }),
         ...(entry.prove?.withinMs === undefined ? {} : { withinMs: entry.prove.withinMs }),
       },
       { by, because: `asked for by ${by}` },
     );
     const { state, output } = await runBackupWork(context, session, execution);
     if (state.outcome !== 'done') return;
+    if (options.sabotage !== undefined) {
+      context.answer(controlsText(output), { execution, status: state.status, outcome: state.outcome, component: name, ...output });
+      return;
+    }
     const proven = await findBackup(parts, String(output.backupId));
     if (!proven) throw fail('BUG_BROKEN_BELIEF', { message: 'a backup that was proven a moment ago is there' });
     const overrun = output.overrun === true ? `\n${context.palette.warn('It took longer than the spec allows.')}` : '';
@@ -53,4 +61,15 @@ export async function verify(context: CommandContext, name: string, backupId: st
       { execution, status: state.status, outcome: state.outcome, component: name, repository: entry.to, proof: output },
     );
   });
+}
+
+function controlsText(output: JsonObject): string {
+  const controls = output.controls as readonly JsonObject[];
+  return [
+    `${String(output.backupId)} was damaged ${String(output.tried)} times on purpose, and its proof caught it ${String(output.caught)} times`,
+    ...controls.map(
+      ({ damage, result, caughtAt, caughtBy, detail }) =>
+        `  ${String(result)}  ${String(damage)}${caughtAt === undefined ? '' : ` at ${String(caughtAt)}`}: ${String(caughtBy ?? detail)}`,
+    ),
+  ].join('\n');
 }

@@ -1,4 +1,6 @@
 /** How backups stand, in a few lines of `status`. Pure. */
+
+import type { BackupFault } from '../../backups/alarms-input.ts';
 import { formatDuration } from '../../base/durations.ts';
 import { formatInstant } from '../../base/instants.ts';
 import type { ArchiveStatus, BackupStatus, ScheduleStatus } from '../../control/backups/backup-status.ts';
@@ -32,4 +34,11 @@ export function backupStatusText(status: BackupStatus, nowMs: number, palette: P
     ...archives.map((one) => [`  archive ${one.id}`, archiveText(one, palette), '']),
   ];
   return ['', 'backups', table(rows)];
+}
+
+export function backupFaultLines(faults: readonly BackupFault[], palette: Palette): string[] {
+  return faults.map(
+    ({ severity, message, hint }) =>
+      `  ${severity === 'problem' ? palette.bad('problem') : palette.warn('warning')}  ${message}\n           ${palette.dim(hint)}`,
+  );
 }

@@ -2,6 +2,7 @@
 
 import type { BackupRepository } from '../../backups/backup-repository.ts';
 import type { ArchiveExtent } from '../../backups/retention-archives.ts';
+import type { SabotageRequest } from '../../backups/sabotage.ts';
 import { fail } from '../../base/errors.ts';
 import type { BackupContext, BackupKind, BackupSource, DriverBackups, Restorer } from '../../contracts/backup.ts';
 import type { DriverCatalog, SiteContext } from '../../contracts/driver.ts';
@@ -20,6 +21,8 @@ export interface OpenedRepository {
   readonly repository: BackupRepository;
   /** What is archived, from when to when; of one component or of all. */
   readArchiveExtents(component?: string): Promise<readonly ArchiveExtent[]>;
+  /** For proofs over damage in the store: the store, and the same repository over another one. */
+  readonly store?: SabotageRequest['store'];
 }
 
 export interface BackupPartsRequest {
@@ -73,6 +76,10 @@ export class BackupParts {
   /** Opened once; one that could not be opened is tried anew by who asks next. */
   async repository(name: string): Promise<BackupRepository> {
     return (await this.#open(name)).repository;
+  }
+
+  async opened(name: string): Promise<OpenedRepository> {
+    return this.#open(name);
   }
 
   async archiveExtents(name: string, component?: string): Promise<readonly ArchiveExtent[]> {

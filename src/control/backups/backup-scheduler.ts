@@ -7,6 +7,7 @@
 import { asHoldfastError, HoldfastError } from '../../base/errors.ts';
 import type { Control } from '../control.ts';
 import { executionUnderWay } from '../executions.ts';
+import { rememberSince } from './backup-faults.ts';
 import { beginBackup, beginProof } from './begin.ts';
 import { computeDue, type Due, type LastRun, type Scheduled } from './compute-due.ts';
 import { type RunRecord, readLastRun, readRunRecords, runRecordChange } from './run-records.ts';
@@ -37,6 +38,7 @@ export class BackupScheduler {
     const { clock } = this.#control.parts.host;
     if (this.#runs.length === 0) return;
     if (this.#lookedAtMonotonicMs !== undefined && clock.monotonicMs() - this.#lookedAtMonotonicMs < lookEveryMs) return;
+    if (this.#lookedAtMonotonicMs === undefined) await rememberSince(this.#control.parts.spec, this.#control.parts.store, clock.nowMs());
     this.#lookedAtMonotonicMs = clock.monotonicMs();
     const records = await readRunRecords(this.#control.parts.store);
     const due = computeDue(...(await this.#situation(records)), clock.nowMs());

@@ -28,15 +28,19 @@ export class RepositoryOpener {
     const backend = this.#backend(repository);
     const secret = withoutKey ? undefined : repository.encryption?.secret;
     try {
-      const opened = await openRepository({
-        backend,
+      const request = {
         host,
         platform,
         ...(repository.lockMs === undefined ? {} : { lockMs: repository.lockMs }),
         ...(secret === undefined ? {} : { secret }),
         withoutKey,
-      });
-      return { repository: opened, readArchiveExtents: (component) => readArchiveExtents(backend, component) };
+      };
+      return {
+        repository: await openRepository({ ...request, backend }),
+        readArchiveExtents: (component) => readArchiveExtents(backend, component),
+        // Whoever opens it over another store closes that one; ours goes on.
+        store: { backend, openOver: (other) => openRepository({ ...request, backend: { ...methodsOf(other), close: async () => {} } }) },
+      };
     } catch (error) {
       await backend.close();
       throw error;
@@ -70,4 +74,19 @@ export class RepositoryOpener {
     if (!kind) throw fail('SPEC_INVALID', { subject: name, message: `there is no kind of repository "${driver}"` });
     return kind.open(options as never, this.#parts.host, storeKey === undefined ? {} : { storeKey });
   }
+}
+
+/** A store's methods as an object of their own, so that one of them can be another. */
+function methodsOf(backend: RepositoryBackend): RepositoryBackend {
+  return {
+    name: backend.name,
+    put: (...args) => backend.put(...args),
+    get: (...args) => backend.get(...args),
+    head: (...args) => backend.head(...args),
+    list: (...args) => backend.list(...args),
+    remove: (...args) => backend.remove(...args),
+    barrier: () => backend.barrier(),
+    probe: (signal) => backend.probe(signal),
+    close: () => backend.close(),
+  };
 }

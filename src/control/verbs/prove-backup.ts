@@ -3,7 +3,7 @@
  * must). Which backup is taken is drawn once and kept as a note, so that whoever goes on after a death proves the same one. The record carries the execution: it is never made twice.
  */
 
-import { proveBackup as runProof } from '../../backups/proof.ts';
+import { type ProofRequest, proveBackup as runProof } from '../../backups/proof.ts';
 import { parseExpectation } from '../../backups/proof-expectation.ts';
 import { firstFailure } from '../../backups/proof-ladder.ts';
 import type { DrawnProof } from '../../backups/proof-targets.ts';
@@ -16,19 +16,25 @@ import type { StepContext, Verb } from '../../contracts/verbs.ts';
 import type { BackupParts } from '../backups/backup-parts.ts';
 import { chooseProof } from '../backups/choose-proof.ts';
 import { scratchOf } from '../backups/scratch.ts';
+import { inspectControls, runNegativeControls } from './negative-controls.ts';
 import type { PlatformParts } from './platform-verb.ts';
 
 export function proveBackup({ backups: parts }: PlatformParts): Verb {
   return {
     inspect: async (want, context) => {
+      if (want.sabotage !== undefined) return inspectControls(context, String(want.component));
       const record = await findRecord(parts, want, context.executionId);
       if (record === undefined) return { state: 'absent', why: 'no proof is recorded yet' };
-      if (record.sabotage === undefined && !record.ok) throw notPassed(record);
-      if (record.sabotage !== undefined && record.ok) throw notCaught(record);
+      if (!record.ok) throw notPassed(record);
       return { state: 'done', output: outputOf(record) };
     },
     apply: async (want, context) => {
-      const record = await prove(parts, want, context);
+      const request = await requestOf(parts, want, context);
+      if (want.sabotage !== undefined) {
+        const { store } = await parts.opened(String(want.repository));
+        return runNegativeControls(request, store, String(want.sabotage), () => parts.host.random.next(), context);
+      }
+      const record = await runProof(request);
       if (record.inconclusive !== undefined)
         throw fail('PROOF_FAILED', {
           subject: record.backupId,
@@ -42,10 +48,8 @@ export function proveBackup({ backups: parts }: PlatformParts): Verb {
 /** One that was stopped on the way says nothing: it is made anew. */
 async function findRecord(parts: BackupParts, want: JsonObject, executionId: string): Promise<ProofRecord | undefined> {
   const repository = await parts.repository(String(want.repository));
-  const { entries, sabotaged } = await repository.readCatalogue(String(want.component));
-  return [...entries.flatMap((entry) => entry.proofs), ...sabotaged].find(
-    (record) => record.by === executionId && record.inconclusive === undefined,
-  );
+  const { entries } = await repository.readCatalogue(String(want.component));
+  return entries.flatMap((entry) => entry.proofs).find((record) => record.by === executionId && record.inconclusive === undefined);
 }
 
 const notPassed = (record: ProofRecord) => {
@@ -57,21 +61,14 @@ const notPassed = (record: ProofRecord) => {
   });
 };
 
-const notCaught = (record: ProofRecord) =>
-  fail('PROOF_FAILED', {
-    subject: record.backupId,
-    message: `a copy of ${record.component} was damaged on purpose (${record.sabotage}), and its proof passed all the same`,
-    hint: 'The proofs of this component are not to be trusted until they catch it: prove at a higher level, or add checks of your own.',
-  });
-
-async function prove(parts: BackupParts, want: JsonObject, context: StepContext): Promise<ProofRecord> {
+async function requestOf(parts: BackupParts, want: JsonObject, context: StepContext): Promise<ProofRequest> {
   const { host } = parts;
   const component = parts.component(String(want.component));
   const repositoryName = String(want.repository);
   const repository = await parts.repository(repositoryName);
   const { entry, target } = await draw(parts, want, context, await repository.readCatalogue(component.name));
   const checks = want.checks as readonly { readonly ask: string; readonly expect: string }[];
-  return runProof({
+  return {
     repository,
     component: component.name,
     backups: parts.driverBackups(component),
@@ -87,7 +84,7 @@ async function prove(parts: BackupParts, want: JsonObject, context: StepContext)
     ...(typeof want.withinMs === 'number' ? { budgetMs: want.withinMs } : {}),
     ...(parts.spec.objectives.rtoMs === undefined ? {} : { rtoMs: parts.spec.objectives.rtoMs }),
     onProgress: (message) => context.progress(message),
-  });
+  };
 }
 
 interface KeptDraw extends JsonObject {
@@ -111,7 +108,7 @@ async function draw(parts: BackupParts, want: JsonObject, context: StepContext, 
 }
 
 function outputOf(record: ProofRecord): JsonObject {
-  const { proofId, backupId, wanted, reached, ok, target, reachedDetail, phases, tookMs, budgetMs, canary, sabotage, checks } = record;
+  const { proofId, backupId, wanted, reached, ok, target, reachedDetail, phases, tookMs, budgetMs, canary, checks } = record;
   return {
     proofId,
     backupId,
@@ -125,6 +122,5 @@ function outputOf(record: ProofRecord): JsonObject {
     ...(tookMs === undefined ? {} : { tookMs }),
     ...(tookMs !== undefined && budgetMs !== undefined ? { overrun: tookMs > budgetMs } : {}),
     ...(canary === undefined ? {} : { canary }),
-    ...(sabotage === undefined ? {} : { sabotage }),
   };
 }

@@ -1,0 +1,126 @@
+/** What is wrong with the backups now: reads what the alarms are computed from (each repository, the state), and computes them. What can't be read is a fault, never silence. */
+
+import { computeBackupFaults, lateAfterMs } from '../../backups/alarms.ts';
+import type { AlarmInput, ArchiverState, BackupExpectation, BackupFault, KeyState } from '../../backups/alarms-input.ts';
+import type { Catalogue } from '../../backups/records.ts';
+import { computeRecoveryWindows, type RecoveryWindow } from '../../backups/recovery-points.ts';
+import { asHoldfastError } from '../../base/errors.ts';
+import type { JsonObject } from '../../base/json.ts';
+import type { StateStore } from '../../contracts/state-store.ts';
+import { longestPauseMs } from '../../spec/schedule-times.ts';
+import type { ComponentSpec, Spec } from '../../spec/spec.ts';
+import { loadExecution } from '../../state/journal.ts';
+import { putRecord } from '../../watch/watch-records.ts';
+import type { BackupParts } from './backup-parts.ts';
+import { type ArchiveStatus, readBackupStatus, type ScheduleStatus } from './backup-status.ts';
+import { repositoriesOf } from './list-backups.ts';
+import { plannedRuns, scheduleId } from './schedules-of.ts';
+
+/** Where no objective says how much may be lost. */
+const lagMsDefault = 15 * 60_000;
+const sinceKey = (id: string) => `backup-since/${id}`;
+
+/** Remembers since when each backup is asked for: a first one has its time, and no more. */
+export async function rememberSince(spec: Spec, store: StateStore, nowMs: number): Promise<void> {
+  for (const { id } of plannedRuns(spec))
+    if ((await store.get(sinceKey(id))) === undefined) await store.commit([putRecord(sinceKey(id), { atMs: nowMs })]);
+}
+
+/** @param served whether a process keeps the schedules and archives going now */
+export async function readBackupFaults(parts: BackupParts, served: boolean): Promise<readonly BackupFault[]> {
+  const input = await readAlarmInput(parts, served);
+  return input === undefined ? [] : computeBackupFaults(input);
+}
+
+/** Undefined: the spec has no backups. */
+export async function readAlarmInput(parts: BackupParts, served: boolean): Promise<AlarmInput | undefined> {
+  const { spec, store, host } = parts;
+  const backedUp = [...spec.components.values()].filter((component) => (component.backup ?? []).length > 0);
+  if (backedUp.length === 0) return undefined;
+  const nowMs = host.clock.nowMs();
+  const status = await readBackupStatus(spec, store, nowMs);
+  const { catalogue, windows, keys } = await readRepositories(parts);
+  const closed = new Set(keys.filter(({ reachable }) => !reachable).map(({ repository }) => repository));
+  const rpoMs = new Map(
+    backedUp.flatMap(({ name, rpoMs: own }) =>
+      [own ?? spec.objectives.rpoMs].flatMap((ms) => (ms === undefined ? [] : [[name, ms] as const])),
+    ),
+  );
+  const expectations: BackupExpectation[] = [];
+  for (const component of backedUp)
+    for (const expectation of await expectationsOf(component, status.schedules, closed, store, nowMs)) expectations.push(expectation);
+  // Of a repository that can't be read it is not known what is in it: only that is said.
+  for (const component of backedUp) if ((component.backup ?? []).every(({ to }) => closed.has(to))) rpoMs.delete(component.name);
+  const archivers = status.archives.map((archive) => archiverOf(archive, served, rpoMs.get(archive.component) ?? lagMsDefault));
+  return { catalogue, windows, expectations, rpoMs, archivers, keys, nowMs };
+}
+
+async function readRepositories(
+  parts: BackupParts,
+): Promise<{ catalogue: Catalogue; windows: readonly RecoveryWindow[]; keys: readonly KeyState[] }> {
+  const windows: RecoveryWindow[] = [];
+  const keys: KeyState[] = [];
+  const all = { entries: [], gaps: [], sabotaged: [], unreadable: [] } as { -readonly [K in keyof Catalogue]: Catalogue[K][number][] };
+  for (const name of repositoriesOf(parts)) {
+    try {
+      const catalogue = await (await parts.repository(name)).readCatalogue();
+      windows.push(...computeRecoveryWindows(catalogue, await parts.archiveExtents(name)).windows);
+      all.entries.push(...catalogue.entries);
+      all.gaps.push(...catalogue.gaps);
+      all.sabotaged.push(...catalogue.sabotaged);
+      all.unreadable.push(...catalogue.unreadable);
+      keys.push({ repository: name, reachable: true });
+    } catch (thrown) {
+      keys.push({ repository: name, reachable: false, why: asHoldfastError(thrown).message });
+    }
+  }
+  return { catalogue: all, windows, keys };
+}
+
+async function expectationsOf(
+  component: ComponentSpec,
+  schedules: readonly ScheduleStatus[],
+  closed: ReadonlySet<string>,
+  store: StateStore,
+  nowMs: number,
+): Promise<readonly BackupExpectation[]> {
+  const found: BackupExpectation[] = [];
+  for (const backup of component.backup ?? []) {
+    if (closed.has(backup.to)) continue;
+    const id = scheduleId(component.name, backup);
+    const { what, schedule, prove } = backup;
+    const everyMs = schedule && longestPauseMs(schedule, nowMs);
+    const since = (await store.get(sinceKey(id)))?.value as JsonObject | undefined;
+    const last = schedules.find((one) => one.id === id)?.last;
+    found.push({
+      component: component.name,
+      what,
+      // Nobody ever served this spec: nothing was ever going to be taken, which is as bad as being late.
+      sinceMs: typeof since?.atMs === 'number' ? since.atMs : nowMs - lateAfterMs(everyMs ?? 0) - 1,
+      ...(everyMs === undefined ? {} : { everyMs }),
+      ...(prove ? { prove: { level: prove.level, everyMs: longestPauseMs(prove.schedule, nowMs) } } : {}),
+      ...(last?.state === 'failed'
+        ? { failure: { atMs: last.endedMs ?? last.beganMs, message: await failureOf(store, last.execution) } }
+        : {}),
+    });
+  }
+  return found;
+}
+
+async function failureOf(store: StateStore, execution: string): Promise<string> {
+  const { state } = await loadExecution(store, execution);
+  return state.steps.find((step) => step.error)?.error?.message ?? `${execution} ended as ${state.outcome ?? state.status}`;
+}
+
+function archiverOf(archive: ArchiveStatus, served: boolean, lagMaxMs: number): ArchiverState {
+  const { component, state, archivedAtMs, sinceMs, error } = archive;
+  const trouble = served ? (error as { readonly message?: string } | undefined)?.message : 'no holdfast serve runs';
+  return {
+    component,
+    running: served && (state === 'archiving' || state === 'starting'),
+    sinceMs,
+    lagMaxMs,
+    ...(archivedAtMs === undefined ? {} : { safeMs: archivedAtMs }),
+    ...(trouble === undefined ? {} : { error: trouble }),
+  };
+}
