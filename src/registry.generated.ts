@@ -2,6 +2,7 @@
 import type { AnyDriver, DriverCatalog } from './contracts/driver.ts';
 import type { AnyRepositoryBackendFactory, RepositoryCatalog } from './contracts/repository-backend.ts';
 import { driver as dnsRfc2136Driver } from './drivers/dns-rfc2136/driver.ts';
+import { driver as etcdDriver } from './drivers/etcd/driver.ts';
 import { driver as filesDriver } from './drivers/files/driver.ts';
 import { driver as haproxyDriver } from './drivers/haproxy/driver.ts';
 import { driver as httpServiceDriver } from './drivers/http-service/driver.ts';
@@ -14,6 +15,7 @@ import { backend as s3Repository } from './repositories/s3/backend.ts';
 
 const drivers: readonly AnyDriver[] = [
   dnsRfc2136Driver,
+  etcdDriver,
   filesDriver,
   haproxyDriver,
   httpServiceDriver,
