@@ -11,7 +11,7 @@ import type { AnyDriverBackups, BackupFacts, BackupReader, CheckResult, ProofLev
 import type { Host } from '../host/host.ts';
 import type { BackupRepository } from './backup-repository.ts';
 import { type CopyDamage, type CopyOutcome, proveCopy, type UserCheck } from './proof-copy.ts';
-import { computeReached, failed, isAtLeast, passed } from './proof-ladder.ts';
+import { computeReached, failed, firstFailure, isAtLeast, passed } from './proof-ladder.ts';
 import { holdLease } from './proof-lease.ts';
 import { wantedInstantMs } from './proof-reach.ts';
 import { makeScratch, removeAbandoned, type Scratch } from './proof-scratch.ts';
@@ -22,7 +22,9 @@ export interface SabotageMark {
   /** The kind of damage: the same for each time that it is tried. */
   readonly name: string;
   /** What was struck this time, once it is known. */
-  detail?(): string;
+  detail(): string;
+  /** Whether anything was: a proof over damage that nobody came across shows nothing. */
+  struck(): boolean;
   readonly copy?: CopyDamage;
   /** Read instead of what the repository has. */
   readonly reader?: BackupReader;
@@ -193,6 +195,8 @@ class Proving {
   record(tookMs: number, leftBehind: string | undefined): ProofRecord {
     const { request, times, canary } = this;
     this.fillSilentLevels();
+    if (request.sabotage?.struck() === false)
+      this.inconclusive ??= `the damage was not done: ${firstFailure(this.checks)?.detail ?? 'nobody came across it'}`;
     const reached = computeReached(this.checks);
     const phases: PhaseTimes = times;
     return {
@@ -203,9 +207,7 @@ class Proving {
       wanted: request.level,
       reached,
       ok: isAtLeast(reached, request.level) && this.inconclusive === undefined,
-      target: request.sabotage
-        ? `${request.target.text}; damaged: ${request.sabotage.detail?.() ?? request.sabotage.name}`
-        : request.target.text,
+      target: request.sabotage ? `${request.target.text}; damaged: ${request.sabotage.detail()}` : request.target.text,
       ...(request.target.drawn === undefined ? {} : { drawn: request.target.drawn }),
       checks: this.checks,
       phases,

@@ -9,7 +9,15 @@ import { Secret } from '../base/secret.ts';
 import type { AnyDriverBackups, RunningCopy } from '../contracts/backup.ts';
 import { nodeHost } from '../host/node/node-host.ts';
 import { openRepository } from './open-repository.ts';
-import { computeCatchRate, type Damage, generalDamages, proveDamaged, runControls, type SabotageRequest } from './sabotage.ts';
+import {
+  chooseDamage,
+  computeCatchRate,
+  type Damage,
+  generalDamages,
+  proveDamaged,
+  runControls,
+  type SabotageRequest,
+} from './sabotage.ts';
 
 const host = nodeHost({ logTo: 'silent' });
 const rows = Array.from({ length: 200 }, (_, id) => toyRow(id));
@@ -143,7 +151,17 @@ describe('negative controls', () => {
     ];
     expect(outcomes.map(({ result }) => result)).toEqual(['not-done', 'not-done', 'not-done']);
     expect(outcomes[0]?.detail).toMatch(/no such table/);
+    for (const { record } of outcomes) expect(record?.ok ?? false).toBe(false);
+    expect(outcomes.filter(({ record }) => record?.inconclusive === undefined).length).toBe(1);
     expect(computeCatchRate(outcomes)).toEqual({ tried: 0, caught: 0, byKind: {} });
+  });
+
+  it('a damage is chosen by name or by chance', () => {
+    expect(chooseDamage('lose a log segment', () => 0).strikes).toBe('content');
+    expect(chooseDamage('random', () => 0.999).name).toBe('lose a restored file');
+    expect(() => chooseDamage('set it on fire', () => 0)).toThrow(
+      expect.objectContaining({ code: 'NOT_FOUND', hint: expect.stringContaining('flip a byte of a stored piece') }),
+    );
   });
 
   it('the same chance strikes the same place', async () => {

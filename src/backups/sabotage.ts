@@ -8,7 +8,7 @@ import { fail } from '../base/errors.ts';
 import type { ProofLevel } from '../contracts/backup.ts';
 import type { RepositoryBackend } from '../contracts/repository-backend.ts';
 import type { BackupRepository } from './backup-repository.ts';
-import { type ProofRequest, proveBackup } from './proof.ts';
+import { type ProofRequest, proveBackup, type SabotageMark } from './proof.ts';
 import { firstFailure } from './proof-ladder.ts';
 import type { ProofRecord } from './records.ts';
 import { damageFiles, damageRunning, type FileDamage, fileDamages, type RunningDamage, type StruckCopy } from './sabotage-copy.ts';
@@ -28,6 +28,17 @@ export const generalDamages: readonly Damage[] = [
   ...readerDamages.map((name) => ({ strikes: 'content', name }) as const),
   ...fileDamages.map((name) => ({ strikes: 'restored', name }) as const),
 ];
+
+/** By name, or drawn by chance for `random`. NOT_FOUND where there is none of that name. */
+export function chooseDamage(wish: string, chance: () => number, from: readonly Damage[] = generalDamages): Damage {
+  const chosen = wish === 'random' ? from[Math.floor(chance() * from.length)] : from.find(({ name }) => name === wish);
+  if (chosen) return chosen;
+  throw fail('NOT_FOUND', {
+    subject: wish,
+    message: `there is no damage "${wish}"`,
+    hint: `There are: random, ${from.map(({ name }) => name).join(', ')}.`,
+  });
+}
 
 export interface SabotageRequest extends Omit<ProofRequest, 'sabotage'> {
   /** For damage to what is stored: the store, and the same repository opened over another one. */
@@ -49,18 +60,12 @@ export interface ControlOutcome {
 }
 
 interface Prepared {
-  readonly request: ProofRequest;
-  readonly struck: () => boolean;
-  readonly detail: () => string;
+  readonly request: ProofRequest & { readonly sabotage: SabotageMark };
   close?(): Promise<void>;
 }
 
-function prepareCopy(request: SabotageRequest, name: string, struck: StruckCopy): Prepared {
-  return {
-    request: { ...request, sabotage: { name, copy: struck.damage, detail: struck.detail } },
-    struck: struck.struck,
-    detail: struck.detail,
-  };
+function prepareCopy(request: SabotageRequest, name: string, { damage, detail, struck }: StruckCopy): Prepared {
+  return { request: { ...request, sabotage: { name, copy: damage, detail, struck } } };
 }
 
 /** Undefined: nothing there that it could strike. */
@@ -73,19 +78,14 @@ async function prepare(request: SabotageRequest, damage: Damage): Promise<Prepar
       const damaged = await damageStore(damage.name, store.backend, { component, backupId: entry.backup.backupId }, chance);
       if (!damaged) return undefined;
       const repository = await store.openOver(damaged.backend);
-      const detail = () => damaged.detail;
-      return {
-        request: { ...request, repository, sabotage: { name: damage.name, detail } },
-        struck: damaged.struck,
-        detail,
-        close: () => repository.close(),
-      };
+      const sabotage = { name: damage.name, detail: () => damaged.detail, struck: damaged.struck };
+      return { request: { ...request, repository, sabotage }, close: () => repository.close() };
     }
     case 'content': {
       const damaged = await damageReader(damage.name, await request.repository.openBackup(component, entry.backup.backupId), chance);
       if (!damaged) return undefined;
-      const detail = () => damaged.detail;
-      return { request: { ...request, sabotage: { name: damage.name, detail, reader: damaged.reader } }, struck: damaged.struck, detail };
+      const { reader, struck } = damaged;
+      return { request: { ...request, sabotage: { name: damage.name, detail: () => damaged.detail, struck, reader } } };
     }
     case 'restored':
       return prepareCopy(request, damage.name, damageFiles(host, damage.name, chance, damage.spare));
@@ -105,14 +105,14 @@ export async function proveDamaged(request: SabotageRequest, damage: Damage): Pr
   } finally {
     await prepared.close?.();
   }
+  if (record.inconclusive !== undefined) return { ...what, result: 'not-done', detail: record.inconclusive, record };
+  const detail = prepared.request.sabotage.detail();
+  if (record.ok) return { ...what, result: 'missed', detail, record };
   const failure = firstFailure(record.checks);
-  if (!prepared.struck() || record.inconclusive !== undefined)
-    return { ...what, result: 'not-done', detail: record.inconclusive ?? failure?.detail ?? 'nobody came across it', record };
-  if (record.ok) return { ...what, result: 'missed', detail: prepared.detail(), record };
   return {
     ...what,
     result: 'caught',
-    detail: prepared.detail(),
+    detail,
     record,
     ...(failure ? { caughtAt: failure.level, caughtBy: `${failure.name}: ${failure.detail}` } : {}),
   };
