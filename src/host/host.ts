@@ -78,6 +78,8 @@ export interface FileStreams {
    * name, or in `temporaryIn` (a directory of the same file system), where what a killed process left is easily found.
    */
   createOnce(path: string, content: Uint8Array, options?: { readonly temporaryIn?: string }): Promise<'created' | 'exists'>;
+  /** One file or directory is durable, with what was written to it before. */
+  sync(path: string): Promise<void>;
   /** Everything written to the file system of this path before is durable. */
   syncFileSystem(path: string): Promise<void>;
   /** Everything below a directory, parents before their content, each directory in ascending order of names. Never holds more than one directory's names. */

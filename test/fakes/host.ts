@@ -171,6 +171,7 @@ export function absentFileStreams(): FileStreams {
     read: () => ({ [Symbol.asyncIterator]: () => ({ next: none }) }),
     openWriter: none,
     createOnce: none,
+    sync: none,
     syncFileSystem: none,
     walk: () => ({ [Symbol.asyncIterator]: () => ({ next: none }) }),
     rename: none,

@@ -23,6 +23,7 @@ export function nodeFileStreams(): FileStreams {
     read,
     openWriter: (path, options) => mapped(path, 'write', () => openWriter(path, options)),
     createOnce: (path, content, options) => mapped(path, 'write', () => createOnce(path, content, options?.temporaryIn ?? dirname(path))),
+    sync: (path) => mapped(path, 'make durable', () => syncOne(path)),
     syncFileSystem: (path) =>
       mapped(path, 'make durable', async () => {
         await run('sync', ['-f', path]);
@@ -133,6 +134,15 @@ async function openNew(path: string, directory: string): Promise<FileHandle> {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     await mkdir(directory, { recursive: true });
     return open(path, 'wx', 0o640);
+  }
+}
+
+async function syncOne(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 

@@ -88,23 +88,21 @@ describe('trouble', () => {
     expect([broken.code, broken.kind]).toEqual(['STORE_UNREACHABLE', 'transient']);
   });
 
-  it('at the barrier is told, and the next barrier tries again', async () => {
-    let tries = 0;
-    const store = new FileStore(
-      directory,
-      withStreams({
-        syncFileSystem: async () => {
-          tries += 1;
-          if (tries === 1) throw systemError('EIO', 'syncfs');
-        },
-      }),
-      undefined,
-    );
-    await store.put('a', new Uint8Array(1));
+  it('at the barrier is told, and the next barrier tries all of it again', async () => {
+    const synced: string[] = [];
+    let isBroken = true;
+    const sync = async (path: string) => {
+      if (isBroken) throw systemError('EIO', 'fsync');
+      synced.push(path.slice(directory.length));
+    };
+    const store = new FileStore(directory, withStreams({ sync }), undefined);
+    await store.put('a/b', new Uint8Array(1));
     expect((await errorOf(store.barrier())).code).toBe('STORE_UNREACHABLE');
+    isBroken = false;
     await store.barrier();
+    expect(synced.toSorted()).toEqual(['', '/a', '/a/b']);
     await store.barrier();
-    expect(tries).toBe(2);
+    expect(synced).toHaveLength(3);
   });
 
   it('is a file shorter than it was a moment ago: never handed on as whole', async () => {
@@ -206,6 +204,26 @@ describe('what a crash leaves', () => {
     await store.probe(signal);
     expect(await namesIn(store)).toEqual(['probe/alive/once']);
   });
+});
+
+it('makes a few objects durable one by one, and many by one flush of the file system', async () => {
+  const calls: string[] = [];
+  const store = new FileStore(
+    directory,
+    withStreams({
+      sync: async (path) => void calls.push(`sync ${path.slice(directory.length)}`),
+      syncFileSystem: async (path) => void calls.push(`flush ${path.slice(directory.length)}`),
+    }),
+    undefined,
+  );
+  await store.put('wal/one', new Uint8Array(1));
+  await store.remove('wal/one');
+  await store.put('wal/two', new Uint8Array(1));
+  await store.barrier();
+  expect(calls.splice(0)).toEqual(['sync /wal/one', 'sync /wal/two', 'sync /wal', 'sync ']);
+  for (let i = 0; i < 1_000; i += 1) await store.put(`pieces/${i}`, new Uint8Array(1));
+  await store.barrier();
+  expect(calls).toEqual(['flush ']);
 });
 
 it('removes the folders that an object leaves empty, and never what else is in them', async () => {

@@ -2,7 +2,7 @@
  * Objects as plain files: the object `a/b` is the file `a/b` below the directory, so that any program can read a repository.
  *
  * Invariant: an object is there whole or not at all, and never changes: its content is written to a temporary file, which then gets the name by a hard link. Nothing is durable before
- * `barrier`, which makes the whole file system durable once instead of each file by itself. Dying here leaves temporary files in `.tmp`, which are never listed and are removed by a
+ * `barrier`, which makes all of it durable together. Dying here leaves temporary files in `.tmp`, which are never listed and are removed by a
  * listing a day later.
  */
 import { assert } from '../../base/assert.ts';
@@ -19,6 +19,7 @@ import type { FileFacts, Host } from '../../host/host.ts';
 import { causeOf, fileStoreError } from './file-store-errors.ts';
 import { listObjects } from './list-objects.ts';
 import { probeFileStore } from './probe-file-store.ts';
+import { Unsynced } from './unsynced.ts';
 
 /** Longer than any put takes: whoever wrote it is gone. */
 const temporaryMaxAgeMs = 24 * 3_600_000;
@@ -35,6 +36,7 @@ export class FileStore implements RepositoryBackend {
   #written = 0;
   #durable = 0;
   #syncing: Promise<void> | undefined;
+  #unsynced = new Unsynced();
   #cleanedMs = Number.NEGATIVE_INFINITY;
 
   constructor(root: string, host: Host, storeKey: string | undefined) {
@@ -60,7 +62,8 @@ export class FileStore implements RepositoryBackend {
     if (this.#storeKey !== undefined)
       throw fail('STORE_NO_KEY_SERVICE', { message: `a directory can not encrypt with the key ${this.#storeKey}`, subject: this.name });
     const answer = await this.#putFile(name, content);
-    this.#written += 1;
+    // Also where it exists: whoever made it may have died before it was durable.
+    this.#wrote(name);
     return answer;
   }
 
@@ -157,7 +160,7 @@ export class FileStore implements RepositoryBackend {
     if ((await this.#statFile(name, signal)) === undefined) return this.#requireRoot();
     try {
       await this.#host.files.remove(this.#path(name));
-      this.#written += 1;
+      this.#wrote(name);
       for (let folder = name; folder.includes('/'); ) {
         folder = folder.slice(0, folder.lastIndexOf('/'));
         if (!(await this.#host.fileStreams.removeEmptyDirectory(this.#path(folder)))) break;
@@ -179,14 +182,22 @@ export class FileStore implements RepositoryBackend {
     }
   }
 
+  #wrote(name: string): void {
+    this.#written += 1;
+    this.#unsynced.add(this.#path(name));
+  }
+
   async #sync(): Promise<void> {
     const covered = this.#written;
-    const running = this.#host.fileStreams.syncFileSystem(this.#root);
+    const unsynced = this.#unsynced;
+    this.#unsynced = new Unsynced();
+    const running = unsynced.makeDurable(this.#host.fileStreams, this.#root);
     this.#syncing = running;
     try {
       await running;
       this.#durable = Math.max(this.#durable, covered);
     } catch (error) {
+      this.#unsynced.addAll(unsynced);
       throw fileStoreError(error, this.name);
     } finally {
       this.#syncing = undefined;
