@@ -13,6 +13,7 @@ import { startPrimary } from '../systems/postgresql.ts';
 import { startRedis } from '../systems/redis.ts';
 import type { SystemName } from '../systems/requirement.ts';
 import { temporaryDirectory } from '../systems/temporary-directory.ts';
+import { startEtcdSubject } from './sabotage-etcd.ts';
 import { component, host, quietContext, type SabotageSubject } from './sabotage-world.ts';
 
 export interface SubjectKind {
@@ -186,5 +187,6 @@ async function startPostgresqlSubject(): Promise<SabotageSubject> {
 export const subjectKinds: readonly SubjectKind[] = [
   { name: 'files', needs: [], start: startFilesSubject },
   { name: 'redis', needs: ['redis'], start: startRedisSubject },
+  { name: 'etcd', needs: ['etcd'], start: startEtcdSubject },
   { name: 'postgresql', needs: ['postgresql'], start: startPostgresqlSubject },
 ];

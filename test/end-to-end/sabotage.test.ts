@@ -45,6 +45,16 @@ describeSystem('redis', 'redis', () => {
   });
 });
 
+describeSystem('etcd', 'etcd', () => {
+  it('[S4-45] every damage to a copy of etcd is caught', async () => {
+    const outcomes = await catchAll('etcd');
+    expect(outcomes.length).toBeGreaterThanOrEqual(14);
+    expect(summary(outcomes)).toEqual(
+      expect.arrayContaining(['drop a key: caught P4', 'change a value: caught P4', 'drop a prefix: caught P4']),
+    );
+  });
+});
+
 describeSystem('postgresql', 'postgresql', () => {
   it('[S4-45] [S4-49] [S5-07] rows deleted, a table emptied, a log segment lost, a file damaged and pieces swapped are caught', async () => {
     const outcomes = await catchAll('postgresql', [
