@@ -26,8 +26,8 @@ export interface BackupDetails {
   /** By then it was consistent. */
   readonly consistentByMs: number;
   readonly superuser: string;
-  /** The component's own: tables of others carry their database's name in a fingerprint. */
   readonly database: string;
+  readonly logical: false;
   readonly tablespaces: readonly { readonly oid: string; readonly path: string }[];
   readonly settings: Readonly<Record<string, string>>;
   readonly firstSegment: string;
@@ -41,6 +41,7 @@ export function backupDetails({ facts, backupId }: Pick<BackupReader, 'facts' | 
   }
   return {
     ...more.data,
+    logical: false,
     startLsn: parseLsn(more.data.startLsn),
     stopLsn: BigInt(facts.position.offset),
     timeline: facts.archive.timeline,

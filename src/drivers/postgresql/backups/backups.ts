@@ -7,6 +7,7 @@ import { identifyLog } from './identify-log.ts';
 import type { PostgresqlSite } from './postgresql-site.ts';
 import { PostgresqlRestorer } from './restorer.ts';
 import { takeBase } from './take-base.ts';
+import { takeDump } from './take-dump.ts';
 
 export const backups: DriverBackups<ComponentOptions, SiteOptions> = {
   kinds: [
@@ -15,6 +16,11 @@ export const backups: DriverBackups<ComponentOptions, SiteOptions> = {
       summary: 'all files of the server, to be recovered to any instant that its log reaches',
       continuous: false,
       isDefault: true,
+    },
+    {
+      what: 'dump',
+      summary: 'pg_dump of every database, and the roles: for other versions and machines, without recovery to an instant',
+      continuous: false,
     },
     { what: 'wal', summary: 'its log, streamed as it is written', continuous: true },
   ],
@@ -27,6 +33,7 @@ function openSource(site: PostgresqlSite): BackupSource {
   return {
     take(what, sink, options, context) {
       if (what === 'base') return takeBase(site, sink, options, context);
+      if (what === 'dump') return takeDump(site, sink, options, context);
       throw fail('NOT_FOUND', { message: `PostgreSQL has no backup "${what}"` });
     },
     archive: (openArchive, options, context) => archiveLog(site, openArchive, options, context),

@@ -20,7 +20,20 @@ export interface CopyRequest {
   readonly runDirectory: string;
 }
 
-export interface RunningCopyRequest extends CopyRequest {
+/** What a running copy has to know of its backup, be it of files or a dump. */
+export interface CopyFacts {
+  readonly systemIdentifier: string;
+  /** The component's own: tables of others carry their database's name in a fingerprint. */
+  readonly database: string;
+  /** The content was written anew, row by row: it has no place in the original's log, and rows lie elsewhere. */
+  readonly logical: boolean;
+}
+
+export interface RunningCopyRequest {
+  readonly context: RestorerContext<ComponentOptions>;
+  readonly details: CopyFacts;
+  readonly programs: Programs;
+  readonly target: RecoveryTarget;
   readonly server: CopyServer;
   readonly session: SqlSession;
   readonly address: Address;

@@ -8,13 +8,12 @@
  */
 import { fail } from '../../../base/errors.ts';
 import type { Host, RunningProcess } from '../../../host/host.ts';
-import type { BackupDetails } from './backup-details.ts';
 import type { Programs } from './programs.ts';
 
 export interface CopyServerRequest {
   readonly host: Host;
   readonly programs: Programs;
-  readonly details: BackupDetails;
+  readonly details: { readonly settings: Readonly<Record<string, string>> };
   readonly directory: string;
   /** Ours: sockets, log, configuration. Short enough for a socket's path. */
   readonly runDirectory: string;

@@ -32,7 +32,7 @@ export interface ExactSnapshotRequest {
 export interface ExactSnapshot {
   /** Undefined: no place could be told, the snapshots are those of some moment. */
   readonly lsn: Lsn | undefined;
-  readonly how: 'quiet' | 'locked' | 'inexact';
+  readonly how: 'quiet' | 'locked' | 'inexact' | 'own';
 }
 
 const quietTries = 25;
@@ -56,6 +56,12 @@ export async function takeExactSnapshot(request: ExactSnapshotRequest): Promise<
   }
   for (const session of request.sessions.values()) await begin(session);
   return { lsn: undefined, how: 'inexact' };
+}
+
+/** One for each database, of whatever moment. */
+export async function takeOwnSnapshots(sessions: ReadonlyMap<string, SqlSession>): Promise<ExactSnapshot> {
+  await Promise.all([...sessions.values()].map(begin));
+  return { lsn: undefined, how: 'own' };
 }
 
 async function endOfLog(control: SqlSession): Promise<string> {

@@ -74,7 +74,7 @@ export async function runProgram(
   programs: Programs,
   program: string,
   args: readonly string[],
-  limit: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly maxOutputBytes?: number },
+  limit: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly maxOutputBytes?: number; readonly stdin?: string },
 ): Promise<ProcessResult> {
   const path = `${programs.directory}/${program}`;
   return host.processes.run({ program: 'setpriv', args: [...programs.prefix.slice(1), path, ...args], cwd: '/', ...limit });

@@ -15,6 +15,7 @@ import { giveToOwner } from './programs.ts';
 import { describeTarget, stoppedAtTarget, targetSettings } from './recovery-target.ts';
 import { PostgresqlRunningCopy } from './running-copy.ts';
 import { SegmentFeed } from './segment-feed.ts';
+import { lastWords } from './server-log.ts';
 import { SqlSession } from './sql-session.ts';
 import { checkStoppedCopy } from './stopped-checks.ts';
 import { parseSegmentName, segmentStart } from './wal-names.ts';
@@ -104,7 +105,10 @@ export class PostgresqlRestoredCopy implements RestoredCopy {
       const came = `${formatLsn(lsn)} on timeline ${timeline}${atMs === undefined ? '' : `, last transaction ${formatInstant(atMs)}`}`;
       this.#assertReached(lsn, log, came);
       return new PostgresqlRunningCopy({
-        ...this.#request,
+        context,
+        details,
+        programs: this.#request.programs,
+        target,
         server,
         session,
         address,
@@ -134,9 +138,4 @@ export class PostgresqlRestoredCopy implements RestoredCopy {
     if (!stoppedAtTarget(target, log)) throw short(`it did not stop at ${describeTarget(target, way.timeline)}`);
     if (target.kind === 'position' && lsn > parseLsn(target.text)) throw short(`that is behind ${target.text}`);
   }
-}
-
-export function lastWords(log: string): string {
-  const lines = log.split('\n').filter((line) => /FATAL|PANIC|ERROR|could not/.test(line));
-  return (lines.length > 0 ? lines : log.trim().split('\n')).slice(-4).join(' · ').slice(-1_500);
 }

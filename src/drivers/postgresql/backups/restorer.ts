@@ -21,12 +21,14 @@ import type {
 import { formatLsn, parseLsn } from '../lsn.ts';
 import type { ComponentOptions } from '../options.ts';
 import { type BackupDetails, backupDetails } from './backup-details.ts';
+import { isDump } from './dump-details.ts';
 import { findLosses } from './find-losses.ts';
 import { readNewestCommit } from './newest-commit.ts';
 import { ownWalOf } from './own-wal.ts';
 import { giveToOwner, openPrograms, type Programs } from './programs.ts';
 import { describeTarget } from './recovery-target.ts';
 import { findRecoveryWay, type RecoveryWay } from './recovery-way.ts';
+import { previewDump, restoreDump } from './restore-dump.ts';
 import { PostgresqlRestoredCopy } from './restored-copy.ts';
 import { refuseUnlessEmpty, unpackBackup } from './unpack-backup.ts';
 import { parseSegmentName, segmentStart } from './wal-names.ts';
@@ -61,6 +63,7 @@ export class PostgresqlRestorer implements Restorer {
   }
 
   async preview(backup: BackupReader, target: RecoveryTarget): Promise<RestorePreview> {
+    if (isDump(backup)) return previewDump(this.#context, backup, target);
     const { way, newestMs, problems } = await this.#prepare(backup, target);
     return {
       target: describeTarget(target, way.timeline),
@@ -73,6 +76,7 @@ export class PostgresqlRestorer implements Restorer {
   async restore(backup: BackupReader, target: RecoveryTarget, into: string): Promise<RestoredCopy> {
     const { host } = this.#context;
     await refuseUnlessEmpty(host, into);
+    if (isDump(backup)) return restoreDump({ context: this.#context, runDirectory: this.#runDirectory }, backup, target, into);
     const { details, archive, way, programs, problems } = await this.#prepare(backup, target);
     const [problem] = problems;
     if (problem) throw fail(problem.code, { message: problem.message, hint: problem.hint, subject: backup.backupId });
@@ -102,7 +106,7 @@ export class PostgresqlRestorer implements Restorer {
     const problems: Problem[] = [];
     const programs = await this.#findPrograms(details, problems);
     await this.#makeRunDirectory(programs);
-    const archive = ownWalOf(backup) ?? backup.archive ?? emptyArchive;
+    const archive = joined(ownWalOf(backup), backup.archive);
     const way = await findRecoveryWay({ ...details, archive, through: this.#through(backup, details, target) });
     const newestMs = programs && (await this.#newest(programs, archive, way, details));
     const end = await endOf(archive, way, details);
@@ -146,6 +150,23 @@ export class PostgresqlRestorer implements Restorer {
 }
 
 const emptyArchive: ArchiveReader = { async *list() {}, fetch: async () => undefined, gaps: async () => [] };
+
+/** A backup that carries its own log, and goes on in an archive that was begun since. */
+function joined(own: ArchiveReader | undefined, archive: ArchiveReader | undefined): ArchiveReader {
+  if (!own || !archive) return own ?? archive ?? emptyArchive;
+  return {
+    async *list(from) {
+      const names = new Set<string>();
+      for (const each of [own, archive]) for await (const name of each.list(from)) names.add(name);
+      yield* [...names].sort();
+    },
+    fetch: async (name) => {
+      const found = await own.fetch(name);
+      return found?.whole === true ? found : ((await archive.fetch(name)) ?? found);
+    },
+    gaps: () => archive.gaps(),
+  };
+}
 
 /** Where the log that can be read ends. */
 async function endOf(archive: ArchiveReader, way: RecoveryWay, details: BackupDetails): Promise<bigint> {

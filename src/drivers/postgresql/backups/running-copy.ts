@@ -23,8 +23,8 @@ export class PostgresqlRunningCopy implements RunningCopy {
   constructor(request: RunningCopyRequest) {
     this.#request = request;
     this.reached = request.reached;
-    const { host, port, user } = request.address;
-    this.address = `psql -h '${host}' -p ${port} -U ${user} postgres`;
+    const { host, port, user, database } = request.address;
+    this.address = `psql -h '${host}' -p ${port} -U ${user} ${database}`;
   }
 
   async check(): Promise<readonly CheckResult[]> {

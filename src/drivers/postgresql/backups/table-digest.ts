@@ -49,6 +49,14 @@ export async function digestTable(session: SqlSession, request: DigestRequest, k
   };
 }
 
+export async function countTable(
+  session: SqlSession,
+  { schema, table }: Pick<DigestRequest, 'schema' | 'table'>,
+): Promise<{ readonly count: number }> {
+  const row = await session.row(`SELECT count(*)::text AS count FROM ONLY ${quoteName(schema)}.${quoteName(table)}`, [], digestTimeoutMs);
+  return { count: Number(row['count']) };
+}
+
 /** OFFSET 0 keeps the text of a row from being made twice, once for each sum. */
 function rowsOf(schema: string, table: string, where: string): string {
   return `(SELECT holdfast_row::text AS content FROM ONLY ${quoteName(schema)}.${quoteName(table)} AS holdfast_row${where} OFFSET 0)`;

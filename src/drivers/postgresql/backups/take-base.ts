@@ -58,6 +58,7 @@ export async function takeBase(site: PostgresqlSite, sink: BackupSink, options: 
       timeline: range.timeline,
       key: options.fingerprintKey,
       signal: context.signal,
+      moment: 'exact' as const,
     };
     const taken = server.inRecovery || site.options.fingerprint === 0 ? undefined : keep(await OpenFingerprint.open(request));
     const marked = server.inRecovery ? undefined : await markLog(session);

@@ -7,12 +7,12 @@
 import type { Fingerprint } from '../../../contracts/backup.ts';
 import { type Lsn, parseLsn, positionAt } from '../lsn.ts';
 import { addressOf } from '../options.ts';
-import { type ExactSnapshot, takeExactSnapshot } from './exact-snapshot.ts';
+import { type ExactSnapshot, takeExactSnapshot, takeOwnSnapshots } from './exact-snapshot.ts';
 import { formatSample, planFingerprint } from './fingerprint-plan.ts';
 import { type FingerprintTable, readTables } from './fingerprint-tables.ts';
 import type { PostgresqlSite } from './postgresql-site.ts';
 import { refusalState, SqlSession } from './sql-session.ts';
-import { digestSettings, digestTable } from './table-digest.ts';
+import { countTable, digestSettings, digestTable } from './table-digest.ts';
 
 const databasesMost = 16;
 
@@ -24,6 +24,8 @@ export interface FingerprintRequest {
   readonly timeline: number;
   readonly key: Uint8Array;
   readonly signal: AbortSignal;
+  /** `exact`: all databases at one place of the log. `own`: each one's own moment, which a dump of it shares; rows that are written anew lie elsewhere, so parts of tables are only counted. */
+  readonly moment: 'exact' | 'own';
 }
 
 /** Snapshots that are open, at their place; the digests are computed while the log arrives where it is kept. */
@@ -61,12 +63,16 @@ export class OpenFingerprint {
         const session = await enter(site, database, signal, limits);
         if (!session) continue;
         sessions.set(database, session);
-        locking.set(database, await SqlSession.open(site.host, { ...addressOf(site.site), database }, signal));
+        if (request.moment === 'exact')
+          locking.set(database, await SqlSession.open(site.host, { ...addressOf(site.site), database }, signal));
         const found = await readTables(session, database, home);
         tables.push(...found.tables);
         limits.push(...found.limits);
       }
-      const snapshot = await takeExactSnapshot({ sessions, locking, control, tables, clock: site.host.clock, log: site.host.log });
+      const snapshot =
+        request.moment === 'own'
+          ? await takeOwnSnapshots(sessions)
+          : await takeExactSnapshot({ sessions, locking, control, tables, clock: site.host.clock, log: site.host.log });
       return new OpenFingerprint(request, sessions, snapshot, settle(tables, snapshot, limits), limits);
     } catch (error) {
       for (const session of sessions.values()) session.close();
@@ -77,7 +83,7 @@ export class OpenFingerprint {
   }
 
   async digest(): Promise<Fingerprint> {
-    const { key, site, systemIdentifier, timeline } = this.#request;
+    const { key, site, systemIdentifier, timeline, moment } = this.#request;
     const plan = planFingerprint(this.#tables, site.options.fingerprint);
     const byName = new Map(this.#tables.map((table) => [table.name, table]));
     const limits = [...this.#limits];
@@ -86,11 +92,14 @@ export class OpenFingerprint {
       const table = byName.get(share.name);
       const session = table && this.sessions.get(table.database);
       if (!table || !session) continue;
-      entries.push(await digestTable(session, { ...table, ...share }, key));
+      if (share.stripes !== undefined && moment === 'own') entries.push({ name: table.name, ...(await countTable(session, table)) });
+      else entries.push(await digestTable(session, { ...table, ...share }, key));
     }
     const parts = plan.filter(({ stripes }) => stripes !== undefined);
-    if (parts.length > 0)
-      limits.push(`${parts.length} of ${plan.length} tables were digested in part: ${parts.slice(0, 3).map(partly).join('; ')}`);
+    if (parts.length > 0) {
+      const what = moment === 'own' ? 'only counted' : 'digested in part';
+      limits.push(`${parts.length} of ${plan.length} tables were ${what}: ${parts.slice(0, 3).map(partly).join('; ')}`);
+    }
     const { lsn } = this.snapshot;
     return {
       ...(lsn === undefined ? {} : { position: positionAt(systemIdentifier, timeline, lsn) }),
