@@ -24,7 +24,10 @@ const directories = new TestDirectories();
 const password = 'kept-from-everybody';
 const dayMs = 86_400_000;
 
-function sourceOf(port: number, changes: { readonly password?: string; readonly silenceMs?: number } = {}): BackupSource {
+function sourceOf(
+  port: number,
+  changes: { readonly password?: string; readonly silenceMs?: number; readonly fingerprint?: string } = {},
+): BackupSource {
   const site = driver.siteOptions.parse({ url: `redis://127.0.0.1:${port}` });
   const login = changes.password ?? password;
   return openBackupSource(
@@ -33,7 +36,7 @@ function sourceOf(port: number, changes: { readonly password?: string; readonly 
       platform: 'test',
       component: 'cache',
       region: 'east',
-      options: driver.componentOptions.parse({}),
+      options: driver.componentOptions.parse(changes.fingerprint === undefined ? {} : { fingerprint: changes.fingerprint }),
       site: { ...site, password: new Secret(login, 'test') },
       sites: new Map(),
       replication: 'asynchronous',
@@ -231,6 +234,17 @@ describeSystem('redis', 'backups of Redis', () => {
     const backup = await takeBackup(sourceOf(redis.port), host, 'snapshot');
     expect(backup.facts?.fingerprint?.limits?.join()).toMatch(/neither counted nor digested/);
     expect(failed(await compare(backup))).toHaveLength(1);
+  });
+
+  it('a snapshot larger than "fingerprint" is kept whole, and not looked into', async () => {
+    const work = await directories.make('take');
+    const backup = await takeBackup(sourceOf(redis.port, { fingerprint: '10KiB' }), host, 'snapshot', { workDirectory: work });
+    expect(backup.facts?.fingerprint?.limits?.join()).toMatch(/larger than "fingerprint" allows/);
+    expect(backup.facts?.more).toMatchObject({ dbsizeFrom: 'server' });
+    expect(await readdir(work)).toEqual([]);
+    expect(failed(await compare(backup))).toHaveLength(1);
+    expect(await withCopy(backup, (copy) => copy.ask('GET elsewhere'))).toBeNull();
+    expect(await withCopy(backup, (copy) => copy.ask('HGET customer:1 name'))).toBe('Ada');
   });
 
   it('[S3-48] an empty and idle server is backed up and restored, and its loss is the age of its newest backup, never nothing', async () => {

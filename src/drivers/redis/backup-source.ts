@@ -24,6 +24,7 @@ const headMaxBytes = 4_096;
 const tailKeptBytes = 9;
 const progressEveryBytes = 64 * 1_048_576;
 const fingerprintVersionMin = '7';
+const fingerprintMaxBytesDefault = 4 * 1_073_741_824;
 
 export interface SourceTimes {
   readonly silenceMs?: number;
@@ -43,6 +44,7 @@ interface Before {
 interface Arrived {
   readonly header: RdbHeader;
   readonly sizeBytes: number;
+  readonly isSpooled: boolean;
   readonly position: { readonly replid: string; readonly offset: bigint } | undefined;
 }
 
@@ -76,8 +78,10 @@ async function takeSnapshot(
     );
   const arrived = await transfer(parts, silenceMs, sink, spool, backup);
   const snapshot = describeInstant(before, arrived);
+  if (spool !== undefined && !arrived.isSpooled)
+    limits.push(`keys were neither counted nor digested: the snapshot of ${arrived.sizeBytes} bytes is larger than "fingerprint" allows`);
   const read =
-    spool === undefined || local === undefined
+    spool === undefined || local === undefined || !arrived.isSpooled
       ? undefined
       : await readArtefact(parts, { before, program, local, directory: spool, atMs: snapshot.consistentAtMs, limits }, options, backup);
   limits.push(
@@ -151,7 +155,7 @@ async function readDatabases(server: Server): Promise<number | undefined> {
   }
 }
 
-/** The stream goes into the part and, where it is to be looked into, into a file beside. */
+/** The stream goes into the part and, where it is to be looked into and not too large for that, into a file beside. */
 async function transfer(
   { context }: RedisSiteParts,
   silenceMs: number,
@@ -159,10 +163,11 @@ async function transfer(
   directory: string | undefined,
   backup: BackupContext,
 ): Promise<Arrived> {
-  const { host, site, probeTimeoutMs } = context;
+  const { host, site, probeTimeoutMs, options } = context;
+  const spoolMaxBytes = options.fingerprint ?? fingerprintMaxBytesDefault;
   const times = { answerMs: Math.max(probeTimeoutMs, 1_000), silenceMs };
   const stream = await openSnapshotStream(host, targetOf(site), times, backup.signal);
-  const file = directory === undefined ? undefined : await host.fileStreams.openWriter(`${directory}/${snapshotPart}`, { mode: 0o600 });
+  let file = directory === undefined ? undefined : await host.fileStreams.openWriter(`${directory}/${snapshotPart}`, { mode: 0o600 });
   let head = Buffer.alloc(0);
   let tail = Buffer.alloc(0);
   let sizeBytes = 0;
@@ -172,8 +177,13 @@ async function transfer(
     for await (const bytes of stream.bytes) {
       if (head.length < headMaxBytes) head = Buffer.concat([head, bytes.subarray(0, headMaxBytes - head.length)]);
       tail = Buffer.concat([tail, bytes.subarray(-tailKeptBytes)]).subarray(-tailKeptBytes);
-      await Promise.all([part.write(bytes), file?.write(bytes)]);
       sizeBytes += bytes.length;
+      if (file !== undefined && sizeBytes > spoolMaxBytes) {
+        await file.close();
+        file = undefined;
+        await host.files.remove(`${directory}/${snapshotPart}`);
+      }
+      await Promise.all([part.write(bytes), file?.write(bytes)]);
       if (sizeBytes - saidAtBytes < progressEveryBytes) continue;
       saidAtBytes = sizeBytes;
       backup.progress(`${Math.round(sizeBytes / 1_048_576)} MiB of the snapshot`);
@@ -181,7 +191,7 @@ async function transfer(
     const header = parseRdbHeader(head);
     if (!endsAsRdb(tail)) throw fail('BACKUP_INCOMPLETE', { message: `the snapshot of ${sizeBytes} bytes does not end as one` });
     await part.end();
-    return { header, sizeBytes, position: stream.position };
+    return { header, sizeBytes, position: stream.position, isSpooled: file !== undefined };
   } finally {
     stream.close();
     await file?.close();

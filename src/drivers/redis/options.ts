@@ -1,7 +1,7 @@
 /** What the spec says of a Redis component and its sites. */
 import { z } from 'zod';
 import type { ResolvedSecret } from '../../contracts/driver.ts';
-import { commandLine, duration } from '../../contracts/options.ts';
+import { commandLine, duration, size } from '../../contracts/options.ts';
 import { secretReference } from '../../contracts/secret-reference.ts';
 import type { RedisTarget } from './port.ts';
 
@@ -10,6 +10,7 @@ const secret = (description: string) => (secretReference as unknown as z.ZodType
 export interface RedisOptions {
   readonly 'min-replicas-to-write'?: number | undefined;
   readonly 'min-replicas-max-lag': number;
+  readonly fingerprint?: number | undefined;
 }
 
 export interface RedisSiteOptions {
@@ -41,6 +42,9 @@ export const componentOptions: z.ZodType<RedisOptions> = z.strictObject({
   )
     .refine((ms) => ms >= 1_000 && ms % 1_000 === 0, 'must be whole seconds, at least 1s')
     .default(3_000),
+  fingerprint: size(
+    'The largest snapshot that is loaded into a scratch server of the controller, so that its keys are counted and digested (it takes as much memory as the server); 0 takes none. Default: 4GiB',
+  ).optional(),
 }) as unknown as z.ZodType<RedisOptions>;
 
 export const siteOptions: z.ZodType<RedisSiteOptions> = z.strictObject({
