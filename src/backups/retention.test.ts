@@ -213,7 +213,7 @@ describe('refusals', () => {
     ['the clock is before the newest record', { nowMs: nowMs - 2 * dayMs, previousNowMs: undefined }, /jumped back/],
     ['the clock is before the last run', { previousNowMs: nowMs + hourMs }, /the last run was at .*jumped back/],
     ['the clock is far ahead of the last run', { nowMs: nowMs + 30 * dayMs, previousNowMs: nowMs }, /it has leapt/],
-    ['nothing was recorded for long', { nowMs: nowMs + 30 * dayMs, previousNowMs: undefined }, /nothing was backed up since/],
+    ['nothing was recorded for long', { nowMs: nowMs + 30 * dayMs, previousNowMs: undefined }, /or nothing was backed up/],
     [
       'a record can not be read',
       { catalogue: { entries, unreadable: [{ object: 'backups/x/manifest', why: 'cut off' }] } },
@@ -224,6 +224,20 @@ describe('refusals', () => {
     expect([made.remove, made.due, made.archives]).toEqual([[], [], []]);
     expect(made.refusals[0]?.message).toMatch(message);
     expect(made.refusals[0]?.component).toBeUndefined();
+  });
+
+  it('a backup that was taken by a clock that leapt does not heal it; a week of steady time does', () => {
+    const leapt = (daysSince: number) => {
+      const laterMs = nowMs + 700 * dayMs;
+      const since = Array.from({ length: daysSince }, (_, day) =>
+        entryOf({ backupId: `after${day}`, atMs: laterMs + day * dayMs, proven: 'P4' }),
+      );
+      return plan([...entries, ...since], { keepForMs: 30 * dayMs }, { nowMs: laterMs + (daysSince - 0.5) * dayMs, previousNowMs: nowMs });
+    };
+    expect(leapt(1).refusals[0]?.message).toMatch(/nothing is known of the 700 d/);
+    expect(leapt(7).refusals).toHaveLength(1);
+    expect([leapt(1).remove, leapt(7).remove]).toEqual([[], []]);
+    expect(removed(leapt(9))).toEqual(['d1', 'd40', 'd50']);
   });
 
   it('a plan that takes more than its share is refused for that component, and for no other', () => {
