@@ -3,7 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type { ArchiveReader, BackupReader } from '../../src/contracts/backup.ts';
-import { pushSegment } from '../../src/drivers/postgresql/backups/push-segment.ts';
+import { identifyLog } from '../../src/drivers/postgresql/backups/identify-log.ts';
 import { type RunningPostgres, startPrimary, startStandby } from '../systems/postgresql.ts';
 import { describeSystem } from '../systems/requirement.ts';
 import { BackupWorld, host } from './postgresql-backup-world.ts';
@@ -177,12 +177,16 @@ describeSystem('postgresql-15', 'archives of PostgreSQL 15', () => {
     await archived();
     const name = (await namesOf(await archive())).filter((each) => /^[0-9A-F]{24}$/.test(each)).at(-2) as string;
     const { bytes } = (await (await archive()).fetch(name)) ?? { bytes: new Uint8Array() };
-    const path = `${world.newDirectory()}/${name}`;
-    await host.files.makeDirectory(path.slice(0, -name.length - 1));
+    const directory = world.newDirectory();
+    const path = `${directory}/pg_wal/${name}`;
+    await host.files.makeDirectory(`${directory}/pg_wal`);
     await writeFile(path, bytes);
-    const push = (identity?: string) => pushSegment(host, path, world.openArchive, identity);
-    expect(await push(backup.facts.identity)).toMatchObject({ outcome: 'same', identity: backup.facts.identity });
-    expect((await failureOf(push('7000000000000000000'))).code).toBe('ARCHIVE_CONFLICT');
+    const push = async () => {
+      const identity = await identifyLog(host, path);
+      return (await world.openArchive(identity)).push(name, await readFile(path));
+    };
+    expect(await identifyLog(host, path)).toBe(backup.facts.identity);
+    expect(await push()).toBe('same');
     const changed = Buffer.from(bytes);
     changed[5_000] = (changed[5_000] as number) ^ 1;
     await writeFile(path, changed);
@@ -191,6 +195,13 @@ describeSystem('postgresql-15', 'archives of PostgreSQL 15', () => {
     expect((await failureOf(push())).message).toMatch(/65536 bytes/);
     await writeFile(path, Buffer.alloc(bytes.length, 7));
     expect((await failureOf(push())).message).toMatch(/is not a log segment/);
+    const own = `${world.server.dataDirectory}/pg_wal/${name}`;
+    if (await host.files.exists(own)) expect(await identifyLog(host, own)).toBe(backup.facts.identity);
+    // Another server's file, in the directory of this one.
+    await host.files.makeDirectory(`${directory}/global`);
+    await writeFile(`${directory}/global/pg_control`, Buffer.alloc(8_192, 1));
+    await writeFile(path, bytes);
+    expect((await failureOf(push())).code).toBe('SYSTEM_WRONG_IDENTITY');
     expect((await readFile(path)).length).toBe(bytes.length);
     await rm(path);
   });

@@ -57,6 +57,14 @@ for (const version of [15, 17] as const) {
       }
     });
 
+    it('comes back to its own end, as soon as it is consistent', async () => {
+      const backup = await world.backUp('base');
+      const copy = await world.start(backup, { kind: 'consistent' });
+      expect(BigInt(copy.reached.position?.offset ?? 0)).toBeGreaterThanOrEqual(BigInt(backup.facts.position?.offset ?? -1));
+      expect(await copy.ask('SELECT count(*) FROM orders')).toBe('20000');
+      await copy.stop();
+    });
+
     it('[S4-45] [S4-48] under write load too, the copy equals the fingerprint, and a row that is changed in it is noticed', async () => {
       const archiving = world.archive();
       const load = await WriteLoad.start(world.server);

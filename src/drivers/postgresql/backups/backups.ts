@@ -25,8 +25,8 @@ export const backups: DriverBackups<ComponentOptions, SiteOptions> = {
     { what: 'wal', summary: 'its log, streamed as it is written', continuous: true },
   ],
   openSource,
-  openRestorer: (context) => new PostgresqlRestorer(context),
   identifyLog,
+  openRestorer: (context) => new PostgresqlRestorer(context),
 };
 
 function openSource(site: PostgresqlSite): BackupSource {

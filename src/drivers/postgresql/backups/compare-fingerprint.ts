@@ -29,7 +29,8 @@ function judgePlace({ target, reached, details }: RunningCopyRequest, { position
   const name = 'it is where its fingerprint was taken';
   if (details.logical) return { name, level: 'P4', ok: true, detail: 'a dump holds the snapshot that its fingerprint was taken in' };
   if (!position) return { name, level: 'P4', ok: false, detail: 'the fingerprint does not say at which place of the log it was taken' };
-  const there = target.kind === 'position' && target.text === position.text && position.history === details.systemIdentifier;
+  const aimed = target.kind === 'position' ? target.text === position.text : reached.position?.offset === position.offset;
+  const there = aimed && position.history === details.systemIdentifier;
   return {
     name,
     level: 'P4',

@@ -99,11 +99,13 @@ export class PostgresqlRestoredCopy implements RestoredCopy {
     try {
       const row = await session.row(`SELECT pg_last_wal_replay_lsn()::text AS lsn,
         floor(extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000)::float8 AS at_ms, pg_is_in_recovery() AS standby`);
-      const lsn = parseLsn(String(row['lsn'] ?? formatLsn(details.stopLsn)));
+      const replayed = parseLsn(String(row['lsn'] ?? formatLsn(details.stopLsn)));
+      // It stopped before the record that begins there: what lies between that and the end of the one before is padding of a page or a segment.
+      const lsn = target.kind === 'position' && stoppedAtTarget(target, log) ? parseLsn(target.text) : replayed;
       const timeline = way.way.findLast(({ begin }) => begin < lsn)?.timeline ?? way.timeline;
       const atMs = row['at_ms'] === null ? undefined : Number(row['at_ms']);
       const came = `${formatLsn(lsn)} on timeline ${timeline}${atMs === undefined ? '' : `, last transaction ${formatInstant(atMs)}`}`;
-      this.#assertReached(lsn, log, came);
+      this.#assertReached(replayed, log, came);
       return new PostgresqlRunningCopy({
         context,
         details,
