@@ -68,7 +68,7 @@ function run(command: readonly string[], environment: Readonly<Record<string, st
 }
 
 const spec = join(directory, 'holdfast.yaml');
-const environment = { ...programEnvironment, HOLDFAST_SPEC: spec, DB_PASSWORD: 'none' };
+const environment = { ...programEnvironment, HOLDFAST_SPEC: spec, DB_PASSWORD: 'none', XDG_CACHE_HOME: join(directory, 'cache') };
 
 async function makeRepository(program: string): Promise<void> {
   const site = (port: number) => `{ url: "postgresql://holdfast@127.0.0.1:${port}/postgres", password: { env: DB_PASSWORD } }`;

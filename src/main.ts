@@ -5,9 +5,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
-import { homedir, userInfo } from 'node:os';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline/promises';
+import { cacheDirectory } from './cache-directory.ts';
 import type { Terminal } from './cli/terminal.ts';
 import type { Wiring } from './cli/wiring.ts';
 
@@ -66,6 +67,8 @@ export async function processWiring(overrides: Partial<Wiring> = {}): Promise<Wi
     pid: process.pid,
     person: userInfo().username,
     environment: process.env,
+    workingDirectory: process.cwd(),
+    cacheDirectory: cacheDirectory(process.env),
     signal: endOnSignals(),
     openHost: ({ logLevel, logTo }) => nodeHost({ logLevel, logTo } as Parameters<typeof nodeHost>[0]),
     openStore: ({ directory, host, platform }) => openSqliteStore({ path: join(directory, 'state.sqlite'), host, platform }),
@@ -74,16 +77,9 @@ export async function processWiring(overrides: Partial<Wiring> = {}): Promise<Wi
   };
 }
 
-/**
- * In the user's own cache, never in a directory that others may write to: what lies there is run. Where it can't be written, the program starts without it, only slower.
- */
-function cacheDirectory(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'holdfast');
-}
-
 /** Runs one command line in this process, with everything that is real. */
 export async function runHere(argv: readonly string[]): Promise<number> {
-  enableCompileCache(cacheDirectory());
+  enableCompileCache(cacheDirectory(process.env));
   const { runCommandLine } = await import('./cli/program.ts');
   return await runCommandLine(argv, await processWiring());
 }

@@ -12,7 +12,7 @@ import { loadDrivers, loadRepositories } from './generate/load-drivers.ts';
 import { findStale, type Output, writeStale } from './generate/outputs.ts';
 import { writeDriverReference } from './generate/write-driver-reference.ts';
 import { writeErrorReference } from './generate/write-error-reference.ts';
-import { writeRegistry } from './generate/write-registry.ts';
+import { writeLogIdentifiers, writeRegistry } from './generate/write-registry.ts';
 
 const ownRoot = resolve(import.meta.dirname, '..');
 
@@ -35,6 +35,8 @@ export async function generate(root: string): Promise<Generated> {
     }
   };
   add('src/registry.generated.ts', () => writeRegistry(drivers, repositories));
+  const withLogs = drivers.map(({ name }) => name).filter((name) => existsSync(join(driversFolder, name, 'backups', 'identify-log.ts')));
+  add('src/log-identifiers.generated.ts', () => writeLogIdentifiers(withLogs));
   add('docs/errors.md', () => writeErrorReference(errorCatalogue));
   add('docs/reference/drivers.md', () => writeDriverReference(drivers, (name) => existsSync(join(driversFolder, name, 'README.md'))));
   add('docs/reference/spec.schema.json', () => writeSpecSchema(drivers, repositories));

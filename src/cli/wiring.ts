@@ -15,6 +15,9 @@ export interface Wiring {
   /** The name of who runs the command, where none was given. */
   readonly person: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly workingDirectory?: string;
+  /** Where what can be found out anew may be kept for the next time; absent: nothing is kept. */
+  readonly cacheDirectory?: string;
   /** Aborted on Ctrl-C and on a request to end. */
   readonly signal: AbortSignal;
   openHost(options: { readonly logLevel: string; readonly logTo: string }): Host;

@@ -26,6 +26,22 @@ export const repositoryCatalog: RepositoryCatalog = new Map(repositories.map((re
 `;
 }
 
+/** The text of src/log-identifiers.generated.ts: for pushing a log without loading the drivers. `names`: those whose folder has backups/identify-log.ts. */
+export function writeLogIdentifiers(names: readonly string[]): string {
+  const lines = names.map(
+    (name) => `  ${/^\w+$/.test(name) ? name : `'${name}'`}: () => import('./drivers/${name}/backups/identify-log.ts'),`,
+  );
+  return `/** How to tell whose log a file is, by driver. Written by "npm run generate" from the folders of src/drivers; changes made here are lost. */
+import type { DriverBackups } from './contracts/backup.ts';
+
+type IdentifyLog = NonNullable<DriverBackups<never, never>['identifyLog']>;
+
+export const logIdentifiers: Readonly<Record<string, (() => Promise<{ readonly identifyLog: IdentifyLog }>) | undefined>> = {
+${lines.join('\n')}
+};
+`;
+}
+
 function variableOf(name: string, what: string): string {
   return `${name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())}${what}`;
 }
