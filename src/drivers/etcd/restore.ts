@@ -24,6 +24,7 @@ import type { EtcdOptions } from './options.ts';
 import {
   compareVersions,
   findRestoreTool,
+  type RestoreTool,
   readServerVersion,
   restoreSnapshot,
   type ScratchEtcd,
@@ -49,7 +50,7 @@ export function openRestorer(context: Context): Restorer {
       const fault = await findFault(context, file);
       if (fault !== undefined) throw fail('BACKUP_DAMAGED', { message: `the snapshot of etcd is not whole: ${fault}` });
       await restoreSnapshot(context.host, tool, file, `${into}/data`, context.signal);
-      return restoredCopy(context, backup, into);
+      return restoredCopy(context, backup, into, tool);
     },
   };
 }
@@ -91,7 +92,7 @@ async function findFault({ host, signal }: Context, file: string): Promise<strin
   return digest.findFault();
 }
 
-function restoredCopy(context: Context, backup: BackupReader, directory: string): RestoredCopy {
+function restoredCopy(context: Context, backup: BackupReader, directory: string, tool: RestoreTool): RestoredCopy {
   const { host, workDirectory, options, signal } = context;
   return {
     directory,
@@ -108,7 +109,7 @@ function restoredCopy(context: Context, backup: BackupReader, directory: string)
         throw error;
       }
     },
-    startHint: `on each member: etcdutl snapshot restore ${directory}/${snapshotPart} --name NAME --data-dir DIR --initial-cluster ... --initial-cluster-token NEW --initial-advertise-peer-urls ...; for Kubernetes with etcd 3.6 also --bump-revision 1000000000 --mark-compacted`,
+    startHint: `on each member: ${tool.program} snapshot restore ${directory}/${snapshotPart} --name NAME --data-dir DIR --initial-cluster ... --initial-cluster-token NEW --initial-advertise-peer-urls ...${tool.program === 'etcdutl' ? '; for Kubernetes with etcd 3.6 also --bump-revision 1000000000 --mark-compacted' : ''}`,
   };
 }
 
@@ -119,7 +120,7 @@ async function readRevision({ client }: ScratchEtcd, signal: AbortSignal): Promi
 
 function runningCopy({ signal }: Context, { facts }: BackupReader, scratch: ScratchEtcd, revision: string): RunningCopy {
   return {
-    reached: { position: positionOf(facts.identity, revision), atMs: facts.consistentAtMs, detail: `revision ${revision}` },
+    reached: { position: positionOf(facts.identity, revision), atMs: facts.consistentAtMs, detail: `came to revision ${revision}` },
     check: async () => {
       const expected = facts.more?.revision;
       const isKnown = typeof expected === 'string';

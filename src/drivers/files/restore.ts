@@ -145,11 +145,10 @@ function countCheck(backup: BackupReader, written: Written): CheckResult {
 function runningCopy(context: Context, backup: BackupReader, directory: string): RunningCopy {
   const { consistentAtMs } = backup.facts;
   return {
-    reached: { atMs: consistentAtMs, detail: `the files of ${formatInstant(consistentAtMs)}` },
+    reached: { atMs: consistentAtMs, detail: `came to the files of ${formatInstant(consistentAtMs)}` },
     check: async () => [],
     compare: async (expected, key) => {
       const tallies = new GroupTallies(key, new Set(expected.entries.map(({ name }) => name)));
-      // A directory that is new beside the known ones must show under its own name, unless others were put together too.
       for await (const found of context.host.fileStreams.walk(directory)) {
         context.signal.throwIfAborted();
         await addToTallies(context.host, directory, found, tallies);

@@ -115,7 +115,7 @@ function runningCopy(context: Context, backup: BackupReader, scratch: ScratchRed
     reached: {
       ...(facts.position === undefined ? {} : { position: facts.position }),
       atMs: facts.consistentAtMs,
-      detail: `the snapshot of ${formatInstant(facts.consistentAtMs)}`,
+      detail: `came to the snapshot of ${formatInstant(facts.consistentAtMs)}`,
     },
     check: async () => [],
     compare: async (expected, key) => {
