@@ -21,7 +21,7 @@ import { removeBackupObjects } from './remove-objects.ts';
 import { formatVersion, pieceBytes } from './repository-format.ts';
 import type { RepositoryParts } from './repository-parts.ts';
 
-/** Pieces between being cut and being stored. Each holds up to four buffers of its size for a moment. */
+/** Pieces between being cut and being stored. Each holds a buffer of its size, and for a moment what it is compressed to and the thread pool's copy. */
 const piecesUnderWayMax = 4;
 
 export interface BackupRequest {

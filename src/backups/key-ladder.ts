@@ -37,15 +37,15 @@ export interface KeySlot extends JsonObject {
 /** 64 MiB of memory and about a fifth of a second: what a guess costs. */
 const scryptCost = { N: 65_536, r: 8, p: 2 } as const;
 
-export async function wrapKey(under: Uint8Array, key: Uint8Array, associated: string, random: Random): Promise<WrappedKey> {
+export function wrapKey(under: Uint8Array, key: Uint8Array, associated: string, random: Random): WrappedKey {
   const nonce = random.bytes(nonceBytes);
-  const sealed = await (await openSeal(under)).seal(key, nonce, associated);
+  const sealed = openSeal(under).seal(key, nonce, associated);
   return { nonce: Buffer.from(nonce).toString('base64'), sealed: Buffer.from(sealed).toString('base64') };
 }
 
 /** Undefined where it was wrapped under another key, or for another purpose. */
-export async function unwrapKey(under: Uint8Array, wrapped: WrappedKey, associated: string): Promise<Uint8Array | undefined> {
-  const key = await (await openSeal(under)).open(Buffer.from(wrapped.sealed, 'base64'), Buffer.from(wrapped.nonce, 'base64'), associated);
+export function unwrapKey(under: Uint8Array, wrapped: WrappedKey, associated: string): Uint8Array | undefined {
+  const key = openSeal(under).open(Buffer.from(wrapped.sealed, 'base64'), Buffer.from(wrapped.nonce, 'base64'), associated);
   return key?.length === keyBytes ? key : undefined;
 }
 
@@ -67,7 +67,7 @@ export async function makeSlot(request: NewSlot, random: Random): Promise<KeySlo
   const derivation: JsonObject = request.kind === 'passphrase' ? { name: 'scrypt', salt, ...scryptCost } : { name: 'hkdf-sha256', salt };
   const names = { slot: request.slotId, repository: request.repositoryId, kind: request.kind };
   const under = await deriveSlotKey(derivation, request.opener, request.slotId);
-  const wrapped = await wrapKey(under, request.repositoryKey, slotWords(names), random);
+  const wrapped = wrapKey(under, request.repositoryKey, slotWords(names), random);
   return { holdfast: 'key-slot', format: formatVersion, ...names, createdAtMs: request.nowMs, derivation, wrapped };
 }
 
@@ -111,7 +111,7 @@ export async function openSlots(
     opener instanceof Uint8Array ? slot.kind === 'recovery' || slot.kind === 'machine' : slot.kind === 'passphrase';
   for (const slot of slots.filter(fits)) {
     const under = await deriveSlotKey(slot.derivation, opener, slot.slot);
-    const key = await unwrapKey(under, slot.wrapped, slotWords(slot));
+    const key = unwrapKey(under, slot.wrapped, slotWords(slot));
     if (key !== undefined) return { slot, key };
   }
   return undefined;
@@ -132,12 +132,12 @@ export class RepositoryKeys {
     return createHmac('sha256', deriveKey(this.#key, 'holdfast/1/manifest-mac')).update(digestHex).digest('hex');
   }
 
-  async wrapBackupKey(key: Uint8Array, component: string, backupId: string, random: Random): Promise<WrappedKey> {
-    return await wrapKey(deriveKey(this.#key, 'holdfast/1/wrap-backup'), key, this.#backupWords(component, backupId), random);
+  wrapBackupKey(key: Uint8Array, component: string, backupId: string, random: Random): WrappedKey {
+    return wrapKey(deriveKey(this.#key, 'holdfast/1/wrap-backup'), key, this.#backupWords(component, backupId), random);
   }
 
-  async unwrapBackupKey(wrapped: WrappedKey, component: string, backupId: string): Promise<Uint8Array> {
-    const key = await unwrapKey(deriveKey(this.#key, 'holdfast/1/wrap-backup'), wrapped, this.#backupWords(component, backupId));
+  unwrapBackupKey(wrapped: WrappedKey, component: string, backupId: string): Uint8Array {
+    const key = unwrapKey(deriveKey(this.#key, 'holdfast/1/wrap-backup'), wrapped, this.#backupWords(component, backupId));
     if (key === undefined)
       throw fail('BACKUP_DAMAGED', {
         message: `the key of the backup ${backupId} does not unwrap under the key of its repository`,

@@ -61,7 +61,7 @@ export async function openArchiveSeal(
   return {
     repositoryId,
     prefix: archivePrefix(component, identity),
-    seal: key === undefined ? undefined : await openSeal(deriveKey(key, 'holdfast/1/logs')),
+    seal: key === undefined ? undefined : openSeal(deriveKey(key, 'holdfast/1/logs')),
     plainDigest: await openPlainDigest(key === undefined ? undefined : deriveKey(key, 'holdfast/1/plain-digests')),
     words: (objectName) => associatedText(['holdfast/1/log', repositoryId, encodeName(component), encodeName(identity), objectName]),
   };
@@ -98,8 +98,7 @@ async function finishBlock(
   random: Random,
 ): Promise<LogBlock> {
   const nonce = archive.seal === undefined ? undefined : random.bytes(nonceBytes);
-  const payload =
-    archive.seal === undefined || nonce === undefined ? body : await archive.seal.seal(body, nonce, archive.words(objectName));
+  const payload = archive.seal === undefined || nonce === undefined ? body : archive.seal.seal(body, nonce, archive.words(objectName));
   const header: LogHeader = {
     holdfast: 'log',
     format: formatVersion,
@@ -124,9 +123,7 @@ export async function decodeLogBlock(
   const { header, payload } = splitLogBlock(archive, objectName, content);
   const damaged = () => logDamaged(archive, objectName, 'its bytes are not those that were written');
   const body =
-    archive.seal === undefined
-      ? payload
-      : await archive.seal.open(payload, Buffer.from(header.nonce ?? '', 'base64'), archive.words(objectName));
+    archive.seal === undefined ? payload : archive.seal.open(payload, Buffer.from(header.nonce ?? '', 'base64'), archive.words(objectName));
   if (body === undefined || (await digestStored(payload)) !== header.stored) throw damaged();
   if (header.slices !== undefined) {
     if (new TextDecoder().decode(body) !== `${header.slices}`) throw damaged();

@@ -14,7 +14,7 @@ import { chapterObject, pieceObject } from './object-names.ts';
 import { getObject, type ObjectStore } from './put-object.ts';
 import { inflate } from './sealing.ts';
 
-const piecesAhead = 4;
+const piecesAhead = 3;
 
 export interface BackupContent {
   readonly store: ObjectStore;
@@ -78,7 +78,7 @@ export async function openPiece(seal: BackupSeal, line: PieceLine, stored: Uint8
   const body =
     seal.seal === undefined
       ? stored
-      : await seal.seal.open(stored, Buffer.from(line.nonce ?? '', 'base64'), seal.words(line.part, line.position));
+      : seal.seal.open(stored, Buffer.from(line.nonce ?? '', 'base64'), seal.words(line.part, line.position));
   const plain = body === undefined ? undefined : await inflate(line.codec, body, line.plainBytes);
   return plain !== undefined && (await seal.plainDigest.of(plain)) === line.plain ? plain : undefined;
 }

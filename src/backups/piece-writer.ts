@@ -13,7 +13,7 @@ import type { BackupSeal } from './backup-seal.ts';
 import type { Lanes } from './lanes.ts';
 import type { PartLine, PieceLine } from './manifest.ts';
 import { compressionLevel } from './repository-format.ts';
-import { deflate, digestStored, nonceBytes, type RunningDigest } from './sealing.ts';
+import { type Codec, deflate, digestStored, nonceBytes, type RunningDigest, type RunningSeal, tagBytes } from './sealing.ts';
 
 /** What the parts of one backup share. */
 export interface PieceWriting {
@@ -22,7 +22,7 @@ export interface PieceWriting {
   readonly lanes: Lanes;
   readonly pieceBytes: number;
   readonly signal: AbortSignal;
-  /** Buffers of `pieceBytes` that are free: taking one again saves the kernel the clearing of new memory. */
+  /** Buffers of a piece and a tag that are free: taking one again saves the kernel the clearing of new memory. */
   readonly buffers: Uint8Array[];
   readonly progress: { plainBytes: number; storedBytes: number };
   putPiece(storedDigest: string, content: Uint8Array): Promise<void>;
@@ -34,13 +34,22 @@ export interface PieceWriting {
   throwIfOver(): void;
 }
 
+/** Where the bytes of the next piece gather. */
+interface Gathering {
+  /** Room for a piece and the tag of its seal. */
+  readonly buffer: Uint8Array;
+  readonly digest: RunningDigest;
+  /** Bytes that are not to be compressed are sealed as they come. */
+  readonly seal: RunningSeal | undefined;
+  readonly nonce: Uint8Array | undefined;
+  plainBytes: number;
+}
+
 export class PieceWriter implements PartWriter {
   readonly name: string;
   readonly #writing: PieceWriting;
   readonly #compressed: boolean;
-  #chunks: Uint8Array[] = [];
-  #chunkBytes = 0;
-  #running: RunningDigest | undefined;
+  #gathering: Gathering | undefined;
   #position = 0;
   /** Resolves when every piece so far is stored and listed. */
   #listed: Promise<void> = Promise.resolve();
@@ -59,23 +68,25 @@ export class PieceWriter implements PartWriter {
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#state !== 'open') throw fail('BUG_BROKEN_BELIEF', { message: `bytes were written to the part ${this.name} after its end` });
     this.#writing.throwIfOver();
-    let rest = bytes;
-    while (rest.length > 0) {
-      const room = this.#writing.pieceBytes - this.#chunkBytes;
-      const chunk = rest.subarray(0, room);
-      this.#chunks.push(chunk);
-      this.#chunkBytes += chunk.length;
-      this.#running ??= this.#writing.seal.plainDigest.begin();
-      this.#running.update(chunk);
+    const { pieceBytes } = this.#writing;
+    for (let rest = bytes; rest.length > 0; ) {
+      this.#gathering ??= this.#begin();
+      const gathering = this.#gathering;
+      const chunk = rest.subarray(0, pieceBytes - gathering.plainBytes);
+      const place = gathering.buffer.subarray(gathering.plainBytes);
+      gathering.digest.update(chunk);
+      if (gathering.seal === undefined) place.set(chunk);
+      else gathering.seal.into(place, chunk);
+      gathering.plainBytes += chunk.length;
       rest = rest.subarray(chunk.length);
-      if (this.#chunkBytes === this.#writing.pieceBytes) await this.#cut();
+      if (gathering.plainBytes === pieceBytes) await this.#cut(gathering);
     }
   }
 
   async end(): Promise<void> {
     if (this.#state !== 'open') throw fail('BUG_BROKEN_BELIEF', { message: `the part ${this.name} was ended twice` });
     this.#state = 'ending';
-    if (this.#chunkBytes > 0) await this.#cut();
+    if (this.#gathering !== undefined) await this.#cut(this.#gathering);
     await this.#listed;
     this.#writing.throwIfOver();
     this.#state = 'ended';
@@ -94,17 +105,30 @@ export class PieceWriter implements PartWriter {
     };
   }
 
+  #begin(): Gathering {
+    const { seal, random, buffers, pieceBytes } = this.#writing;
+    const nonce = seal.seal === undefined ? undefined : random.bytes(nonceBytes);
+    // The position of the piece that comes next: pieces are cut in order, whatever is under way.
+    const words = seal.words(this.name, this.#position);
+    return {
+      buffer: buffers.pop() ?? new Uint8Array(pieceBytes + tagBytes),
+      digest: seal.plainDigest.begin(),
+      seal: this.#compressed && nonce !== undefined ? seal.seal?.begin(nonce, words) : undefined,
+      nonce,
+      plainBytes: 0,
+    };
+  }
+
   /** Hands what has gathered to a lane. Resolves when a lane was free, not when the piece is stored. */
-  async #cut(): Promise<void> {
-    const { lanes } = this.#writing;
-    await lanes.enter();
+  async #cut(gathering: Gathering): Promise<void> {
+    const { lanes, buffers, progress } = this.#writing;
     const position = this.#position;
     this.#position += 1;
-    const plainDigest = (this.#running as RunningDigest).finish();
-    this.#running = undefined;
-    const { plain, buffer } = this.#gather();
-    const stored = this.#store(plain, plainDigest, position).finally(() => {
-      if (buffer !== undefined) this.#writing.buffers.push(buffer);
+    this.#gathering = undefined;
+    await lanes.enter();
+    progress.plainBytes += gathering.plainBytes;
+    const stored = this.#store(gathering, position).finally(() => {
+      buffers.push(gathering.buffer);
       lanes.leave();
     });
     const before = this.#listed;
@@ -116,46 +140,43 @@ export class PieceWriter implements PartWriter {
     this.#writing.throwIfOver();
   }
 
-  /** One contiguous block, without copying where the driver wrote it in one go. */
-  #gather(): { readonly plain: Uint8Array; readonly buffer?: Uint8Array } {
-    const chunks = this.#chunks;
-    const total = this.#chunkBytes;
-    this.#chunks = [];
-    this.#chunkBytes = 0;
-    if (chunks.length === 1) return { plain: chunks[0] as Uint8Array };
-    const buffer = this.#writing.buffers.pop() ?? new Uint8Array(this.#writing.pieceBytes);
-    let at = 0;
-    for (const chunk of chunks) {
-      buffer.set(chunk, at);
-      at += chunk.length;
-    }
-    return { plain: buffer.subarray(0, total), buffer };
-  }
-
-  async #store(plain: Uint8Array, plainDigest: string, position: number): Promise<PieceLine> {
-    const { seal, random, progress } = this.#writing;
+  async #store(gathering: Gathering, position: number): Promise<PieceLine> {
     this.#writing.throwIfOver();
-    progress.plainBytes += plain.length;
-    const body = this.#compressed ? ({ codec: 'none', bytes: plain } as const) : await deflate(plain, compressionLevel);
-    const nonce = seal.seal === undefined ? undefined : random.bytes(nonceBytes);
-    const content =
-      seal.seal === undefined || nonce === undefined
-        ? body.bytes
-        : await seal.seal.seal(body.bytes, nonce, seal.words(this.name, position));
+    const plain = gathering.digest.finish();
+    const { content, codec } = await this.#finish(gathering, position);
     // Bytes that are stored as they came were digested already.
-    const stored = content === plain ? plainDigest : await digestStored(content);
+    const isPlain = codec === 'none' && gathering.nonce === undefined;
+    const stored = isPlain ? plain : await digestStored(content);
     await this.#writing.putPiece(stored, content);
-    progress.storedBytes += content.length;
+    this.#writing.progress.storedBytes += content.length;
     return {
       part: this.name,
       position,
       stored,
       storedBytes: content.length,
-      plain: plainDigest,
-      plainBytes: plain.length,
-      codec: body.codec,
-      ...(nonce === undefined ? {} : { nonce: Buffer.from(nonce).toString('base64') }),
+      plain,
+      plainBytes: gathering.plainBytes,
+      codec,
+      ...(gathering.nonce === undefined ? {} : { nonce: Buffer.from(gathering.nonce).toString('base64') }),
     };
+  }
+
+  /** What is to be stored. It lies in the gathering's own buffer, or is what zstd has made. */
+  async #finish(gathering: Gathering, position: number): Promise<{ readonly content: Uint8Array; readonly codec: Codec }> {
+    const { buffer, plainBytes, nonce } = gathering;
+    const withTag = (length: number, running: RunningSeal) => {
+      buffer.set(running.tag(), length);
+      return buffer.subarray(0, length + tagBytes);
+    };
+    if (gathering.seal !== undefined) return { content: withTag(plainBytes, gathering.seal), codec: 'none' };
+    const plain = buffer.subarray(0, plainBytes);
+    const { codec, bytes } = this.#compressed ? ({ codec: 'none', bytes: plain } as const) : await deflate(plain, compressionLevel);
+    const { seal } = this.#writing.seal;
+    if (seal === undefined || nonce === undefined) return { content: bytes, codec };
+    const running = seal.begin(nonce, this.#writing.seal.words(this.name, position));
+    // Over the plain bytes, which nobody needs any more.
+    running.into(buffer, bytes);
+    return { content: withTag(bytes.length, running), codec };
   }
 
   #list(line: PieceLine): void {

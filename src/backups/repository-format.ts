@@ -10,7 +10,7 @@ import { repositoryObject } from './object-names.ts';
 
 export const formatVersion = 1;
 /** Plain bytes of a piece. */
-export const pieceBytes = 8 * 1024 * 1024;
+export const pieceBytes = 4 * 1024 * 1024;
 export const compressionLevel = 3;
 
 export type Suite = 'plain' | 'aes-256-gcm';

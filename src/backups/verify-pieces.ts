@@ -10,7 +10,7 @@ import { type BackupContent, listPieces, openPiece } from './piece-reader.ts';
 import { getObject } from './put-object.ts';
 import { digestStored } from './sealing.ts';
 
-const piecesAhead = 4;
+const piecesAhead = 3;
 
 export async function verifyPieces(
   content: BackupContent,
