@@ -2,7 +2,6 @@
 import { runCommandLine } from '../../src/cli/program.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
 import type { ToyPlatform } from './toy-control.ts';
-import { toyCatalog } from './toy-platform.ts';
 
 export interface Ended {
   readonly code: number;
@@ -47,8 +46,8 @@ export async function holdfast(platform: ToyPlatform, argv: readonly string[], p
   let code: number | undefined;
   const running = runCommandLine(argv, {
     version: '9.9.9',
-    catalog: toyCatalog(platform.world),
-    repositories: new Map(),
+    catalog: platform.catalog,
+    repositories: platform.repositories,
     terminal,
     pid,
     person: parts.person ?? 'ann',

@@ -1,5 +1,10 @@
 /** Controllers on a toy platform, with a virtual clock and a state in memory that outlives each of them. */
+import { z } from 'zod';
+import type { AnyDriverBackups } from '../../src/contracts/backup.ts';
+import type { DriverCatalog } from '../../src/contracts/driver.ts';
+import type { RepositoryBackend, RepositoryCatalog } from '../../src/contracts/repository-backend.ts';
 import type { StateStore } from '../../src/contracts/state-store.ts';
+import { RepositoryOpener } from '../../src/control/backups/repository-opener.ts';
 import { Control } from '../../src/control/control.ts';
 import { Server } from '../../src/control/serve.ts';
 import type { Host } from '../../src/host/host.ts';
@@ -20,25 +25,34 @@ export interface ToyController {
   kill(): void;
 }
 
+/** How the toy store is backed up, and where to. */
+export interface ToyPlatformBackups {
+  readonly driver: AnyDriverBackups;
+  readonly backend: RepositoryBackend;
+}
+
 export class ToyPlatform {
   readonly world = new ToyWorld('east');
   readonly host: FakeHost;
   readonly state: MemoryState;
   readonly #controllers: ToyController[] = [];
   readonly specText: string;
+  readonly backups: ToyPlatformBackups | undefined;
   #count = 0;
 
-  constructor(specText = toySpecText()) {
+  constructor(specText = toySpecText(), backups?: ToyPlatformBackups) {
     this.specText = specText;
+    this.backups = backups;
     this.host = fakeHost({ files: { 'toy.yaml': specText } });
     this.state = memoryState(this.host.clock);
   }
 
   async control(parts: { store?: StateStore; host?: Host; publish?: boolean } = {}): Promise<Control> {
     this.#count += 1;
-    const catalog = toyCatalog(this.world);
+    const { catalog, repositories } = this;
     const host = parts.host ?? this.host;
-    const spec = await loadSpec(['toy.yaml'], { catalog, host: this.host });
+    const spec = await loadSpec(['toy.yaml'], { catalog, repositories, host: this.host });
+    const opener = new RepositoryOpener({ catalog: repositories, host, platform: spec.name });
     return Control.open({
       spec,
       catalog,
@@ -50,7 +64,20 @@ export class ToyPlatform {
       controller: `serve-${this.#count}`,
       pid: this.#count,
       publish: parts.publish ?? true,
+      openRepository: (repository) => opener.open(repository),
+      scratchDirectory: '/scratch',
     });
+  }
+
+  /** The toy drivers; the store can be backed up where the platform was given a way to. */
+  get catalog(): DriverCatalog {
+    return toyCatalog(this.world, this.backups?.driver);
+  }
+
+  get repositories(): RepositoryCatalog {
+    const { backups } = this;
+    if (!backups) return new Map();
+    return new Map([['memory', { name: 'memory', title: 'Memory', options: z.strictObject({}), open: () => backups.backend }]]);
   }
 
   /** Starts a controller. `wrap` may put faults between it and the state. */

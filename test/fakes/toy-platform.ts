@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { fail } from '../../src/base/errors.ts';
 import type { JsonObject } from '../../src/base/json.ts';
+import type { AnyDriverBackups } from '../../src/contracts/backup.ts';
 import {
   type AnyDriver,
   type CanaryRow,
@@ -299,7 +300,7 @@ function verbsOf(world: ToyWorld, site: ToySite, nowMs: () => number): Site['ver
 
 const typicalMs = 20;
 
-function driverOf(world: ToyWorld, name: string, kind: DriverKind, verbs: readonly SiteVerb[]): AnyDriver {
+function driverOf(world: ToyWorld, name: string, kind: DriverKind, verbs: readonly SiteVerb[], backups?: AnyDriverBackups): AnyDriver {
   return defineDriver({
     name,
     title: name,
@@ -307,6 +308,7 @@ function driverOf(world: ToyWorld, name: string, kind: DriverKind, verbs: readon
     kind,
     verbs: verbs.map((verb) => ({ verb, needsHands: false, typicalMs })),
     hasCanary: kind === 'data',
+    ...(backups ? { backups } : {}),
     componentOptions: z.strictObject({}),
     siteOptions: z.strictObject({
       address: z
@@ -349,9 +351,9 @@ function driverOf(world: ToyWorld, name: string, kind: DriverKind, verbs: readon
   });
 }
 
-export function toyCatalog(world: ToyWorld): DriverCatalog {
+export function toyCatalog(world: ToyWorld, backups?: AnyDriverBackups): DriverCatalog {
   const drivers = [
-    driverOf(world, 'toy-store', 'data', ['fence', 'freeze', 'thaw', 'await-position', 'promote', 'follow', 'protect', 'salvage']),
+    driverOf(world, 'toy-store', 'data', ['fence', 'freeze', 'thaw', 'await-position', 'promote', 'follow', 'protect', 'salvage'], backups),
     driverOf(world, 'toy-workload', 'workload', ['scale', 'await-ready']),
     driverOf(world, 'toy-route', 'route', ['route']),
     driverOf(world, 'toy-check', 'check', ['check']),
