@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { nodeHost } from '../../src/host/node/node-host.ts';
-import { driverCatalog } from '../../src/registry.generated.ts';
+import { driverCatalog, repositoryCatalog } from '../../src/registry.generated.ts';
 import { faultsOf, loadSpec } from '../../src/spec/load-spec.ts';
 import { repositoryDirectory } from '../systems/programs.ts';
 import { describeSystem } from '../systems/requirement.ts';
@@ -69,15 +69,18 @@ describe('documents', () => {
       try {
         const file = join(directory, 'holdfast.yaml');
         await writeFile(file, wholeSpec(block));
-        const spec = await loadSpec([file], { catalog: driverCatalog, host: nodeHost({ logTo: 'silent' }), resolveSecrets: false }).catch(
-          (error) => {
-            throw new Error(
-              faultsOf(error)
-                .map((fault) => `${fault.line}: ${fault.message} (${fault.hint})`)
-                .join('\n') || String(error),
-            );
-          },
-        );
+        const spec = await loadSpec([file], {
+          catalog: driverCatalog,
+          repositories: repositoryCatalog,
+          host: nodeHost({ logTo: 'silent' }),
+          resolveSecrets: false,
+        }).catch((error) => {
+          throw new Error(
+            faultsOf(error)
+              .map((fault) => `${fault.line}: ${fault.message} (${fault.hint})`)
+              .join('\n') || String(error),
+          );
+        });
         expect(spec.components.size).toBeGreaterThan(0);
       } finally {
         await rm(directory, { recursive: true });

@@ -111,6 +111,23 @@ test('the system tar reads it: long names, other alphabets, links, modes', async
   expect(readlinkSync(join(directory, 'link'))).toBe('größe.txt');
 });
 
+test('of a path that comes twice the system tar keeps the last one, and it does not stumble over a discarded one', async () => {
+  const gone: Item = {
+    entry: { path: 'gone', kind: 'file', sizeBytes: 0, mode: 0o600, modifiedMs: 0, discards: true },
+    content: Buffer.alloc(0),
+  };
+  const bytes = await pack([
+    fileOf('twice', Buffer.alloc(3_000, 1)),
+    fileOf('twice', Buffer.alloc(2_000, 2)),
+    fileOf('gone', Buffer.alloc(900, 3)),
+    gone,
+  ]);
+  const directory = temporary();
+  execFileSync('tar', ['-xf', '-', '-C', directory], { input: bytes, stdio: ['pipe', 'ignore', 'ignore'] });
+  expect(readFileSync(join(directory, 'twice'))).toEqual(Buffer.alloc(2_000, 2));
+  expect(readFileSync(join(directory, 'gone')).length).toBe(0);
+});
+
 test('it reads what the system tar writes', async () => {
   const directory = temporary();
   const long = join('d'.repeat(120), `${'n'.repeat(110)}.bin`);
