@@ -111,7 +111,7 @@ function drawRates(chance: () => number, everyMs: number): Rates {
     everyMs,
     proofFails: chance() * 0.1,
     proofInconclusive: chance() * 0.2,
-    proofsPerDay: 1 + Math.floor(chance() * 3),
+    proofsPerDay: [0.1, 1, 2, 3][Math.floor(chance() * 4)] as number,
     lease: chance() * 0.1,
     lock: chance() * 0.05,
     increment: chance() * 0.5,
@@ -217,6 +217,8 @@ class TwoYears {
       // A clock that is wrong for one run: far back, or years ahead.
       if (chance() < rates.clockJump) this.prune(chance() < 0.5 ? nowMs - 3 * dayMs : nowMs + 700 * dayMs);
       this.prune(nowMs + 120_000);
+      // More often than the grace is long, or nothing would ever wait for it.
+      this.prune(nowMs + 40 * 60_000);
     }
   }
 }
@@ -225,6 +227,7 @@ describe('two years of retention', () => {
   const policies: readonly Partial<RetentionPolicy>[] = [
     { proven: 7, daily: 30, weekly: 12, monthly: 12 },
     { keepForMs: 30 * dayMs },
+    { keepForMs: 2 * dayMs, unprovenForMs: dayMs, deleteShareMax: 0.99 },
     { windowMs: 7 * dayMs, weekly: 13, deleteShareMax: 0.9 },
     { proven: 3, hourly: 24, yearly: 7, deleteShareMax: 0.9 },
   ];
@@ -237,7 +240,7 @@ describe('two years of retention', () => {
         expect(years.world.entries.length).toBeGreaterThan(0);
         return true;
       }),
-      { numRuns: 8, seed: 20_261_121 },
+      { numRuns: 6, seed: 20_261_121 },
     );
   });
 
@@ -247,7 +250,7 @@ describe('two years of retention', () => {
         new TwoYears(seed, hourMs, { ...policy, unprovenForMs: 3 * dayMs }).run();
         return true;
       }),
-      { numRuns: 2, seed: 20_261_121 },
+      { numRuns: 1, seed: 20_261_121 },
     );
   });
 
