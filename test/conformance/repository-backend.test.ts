@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { nodeHost } from '../../src/host/node/node-host.ts';
 import { backend as filesystem } from '../../src/repositories/filesystem/backend.ts';
+import { MemoryBackend } from '../fakes/memory-backend.ts';
 import { removeDirectory, temporaryDirectory } from '../systems/temporary-directory.ts';
 import { repositoryBackendConformance } from './repository-backend.ts';
 
@@ -18,3 +19,16 @@ repositoryBackendConformance('filesystem', {
   truth: { checksums: false, lock: false, tellsTime: true },
   close: () => removeDirectory(directory),
 });
+
+// Tests of the core stand on it: what it does, the real stores do.
+let memory: MemoryBackend;
+for (const lock of [false, true])
+  repositoryBackendConformance(`memory, ${lock ? 'with' : 'without'} locks`, {
+    open: async () => {
+      memory = new MemoryBackend({ nowMs: () => Date.now(), capabilities: { lock } });
+      return memory;
+    },
+    openAgain: async () => memory,
+    truth: { checksums: true, lock, tellsTime: true },
+    close: async () => {},
+  });

@@ -2,8 +2,10 @@
  * A store of objects in memory, as faithful as the contract: refuses overwrites, lists in order, obeys locks. It can be told to die at the n-th call (before or after the call took
  * effect), to answer single calls with an error, to be full, and to lose what no barrier has made durable.
  */
+import { assert } from '../../src/base/assert.ts';
 import { fail, type HoldfastError } from '../../src/base/errors.ts';
 import {
+  assertObjectName,
   type BackendCapabilities,
   type ObjectFacts,
   objectMaxBytes,
@@ -12,6 +14,8 @@ import {
 } from '../../src/contracts/repository-backend.ts';
 
 type Operation = 'put' | 'get' | 'head' | 'list' | 'remove' | 'barrier' | 'probe';
+
+const nameTaking: ReadonlySet<Operation> = new Set(['put', 'get', 'head', 'remove']);
 
 export interface BackendCall {
   readonly operation: Operation;
@@ -46,8 +50,6 @@ export class Killed extends Error {
     this.name = 'Killed';
   }
 }
-
-const namePattern = /^(?!.*(?:^|\/)(?:\.{0,2})(?:\/|$))[A-Za-z0-9._\-=/]{1,512}$/;
 
 export class MemoryBackend implements RepositoryBackend {
   readonly name = 'memory';
@@ -138,7 +140,7 @@ export class MemoryBackend implements RepositoryBackend {
   }
 
   #put(name: string, content: Uint8Array, lockUntilMs: number | undefined): 'created' | 'exists' {
-    if (content.length > objectMaxBytes) throw new Error(`an object of ${content.length} bytes is larger than a store takes`);
+    assert(content.length <= objectMaxBytes, `an object of ${content.length} bytes is no larger than a store takes`);
     if (lockUntilMs !== undefined && this.#capabilities.lock !== true) throw fail('STORE_NO_LOCK');
     if (this.objects.has(name)) return 'exists';
     let used = content.length;
@@ -207,7 +209,7 @@ export class MemoryBackend implements RepositoryBackend {
   async #call<T>(call: BackendCall, signal: AbortSignal | undefined, work: () => Promise<T>, isPrefix = false): Promise<T> {
     if (this.#dead) throw new Killed();
     signal?.throwIfAborted();
-    if (call.name !== '' && !isPrefix && !namePattern.test(call.name)) throw new Error(`"${call.name}" is no name that a store takes`);
+    if (nameTaking.has(call.operation) && !isPrefix) assertObjectName(call.name);
     this.calls.push(call);
     const life = this.#life;
     const fault = this.fault(call, this.calls.length);

@@ -54,8 +54,8 @@ ensure_moto() {
     return 1
   fi
   say "moto $moto: fetching the Python package and what it needs ..."
-  # Into a directory of its own: the machine's Python packages stay as they are.
-  python3 -m pip install --quiet --disable-pip-version-check --only-binary=:all: --root-user-action=ignore --target "$work/moto" \
+  # Into a directory of its own: the machine's Python packages stay as they are. The list is complete, so nothing is resolved.
+  python3 -m pip install --quiet --disable-pip-version-check --only-binary=:all: --no-deps --root-user-action=ignore --target "$work/moto" \
     --requirement "$here/moto-requirements.txt" || { say "pip could not fetch it; its own words are above."; return 1; }
   mv "$work/moto" "$target" 2>/dev/null || [ -f "$target/moto/server.py" ] || return 1
   say "moto $moto: in $target."
