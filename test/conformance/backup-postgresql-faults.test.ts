@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type { BackupReader, CheckResult } from '../../src/contracts/backup.ts';
-import { type RunningPostgres, startPrimary } from '../systems/postgresql.ts';
+import { type RunningPostgres, startPrimary, startStandby } from '../systems/postgresql.ts';
 import { describeSystem } from '../systems/requirement.ts';
 import { runProgram } from '../systems/run-program.ts';
 import { BackupWorld, host } from './postgresql-backup-world.ts';
@@ -143,6 +143,45 @@ describeSystem('postgresql-15', 'backups of PostgreSQL 15 that are in trouble', 
     await host.clock.sleep(60);
     await other.kill();
     expect((await taking).code).toMatch(/^(SYSTEM_UNREACHABLE|INTERRUPTED)$/);
+  });
+
+  it('[S4-49] many writers at once: the place is told under short locks, a part of the tables is digested, and the copy equals it', async () => {
+    const { server } = world;
+    const bench = (...args: string[]) =>
+      runProgram([`${server.binDirectory}/pgbench`, '-h', server.address, '-p', String(server.port), '-U', 'holdfast', ...args, 'app'], {
+        env: { PGPASSWORD: server.passwords.holdfast },
+        timeoutMs: 60_000,
+      });
+    await bench('--initialize', '--quiet', '--scale=2');
+    const running = bench('--no-vacuum', '--client=6', '--time=12');
+    await host.clock.sleep(500);
+    const backup = await world.backUp('base', { options: { fingerprint: '4MiB' } });
+    await running;
+    const { fingerprint } = backup.facts;
+    expect(fingerprint?.position).toBeDefined();
+    expect(fingerprint?.entries.find(({ name }) => name === 'app/public.pgbench_accounts')?.sample).toMatch(/^blocks \d+-\d+, /);
+    expect(fingerprint?.limits?.join()).toMatch(/1 of \d+ tables were digested in part/);
+    const copy = await world.start(backup, { kind: 'position', text: fingerprint?.position?.text ?? '' });
+    try {
+      expect(failed(await copy.compare(fingerprint ?? { entries: [] }, backup.fingerprintKey))).toEqual([]);
+    } finally {
+      await copy.stop();
+    }
+  });
+
+  it('a standby can be backed up too: its log is not finished, and the copy is consistent', async () => {
+    const standby = await startStandby(world.server);
+    others.push(standby);
+    const load = await WriteLoad.start(world.server);
+    try {
+      const backup = await world.backUp('base', { server: standby });
+      expect(backup.facts.more?.['takenFrom']).toBe('standby');
+      const copy = await world.start(backup, { kind: 'consistent' });
+      expect(await copy.ask('SELECT count(*) FROM public.orders')).toBe('1000');
+      await copy.stop();
+    } finally {
+      await load.stop();
+    }
   });
 
   it('a backup of a version whose programs are not here says so before anything is written', async () => {

@@ -217,20 +217,25 @@ export class WalStream {
     this.#request.onSafe?.({ lsn: kept, atMs: newest.atMs });
   }
 
-  /** Once a second: keeps what has come of the unfinished segment, says that we live, and asks for a sign of life. */
+  /** Once a second: keeps what has come of the unfinished segment, says that we live (also while a slow store keeps a piece), and asks for a sign of life. */
   async #tick(): Promise<void> {
+    let queued = false;
     while (!this.#over) {
       await this.#request.clock.sleep(tickMs, this.#end.signal).catch(() => undefined);
       if (this.#over || this.#failure !== undefined) return;
+      this.#answer(true);
+      if (queued) continue;
+      queued = true;
       const segment = this.#segment;
       this.#pushing = this.#pushing
         .then(() => (this.#segment === segment ? this.#pushTick() : undefined))
         .catch((error: unknown) => {
           this.#failure ??= error;
           this.#connection.close();
+        })
+        .finally(() => {
+          queued = false;
         });
-      await this.#pushing;
-      if (!this.#over) this.#answer(true);
     }
   }
 
