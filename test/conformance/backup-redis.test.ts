@@ -1,6 +1,7 @@
 /** Snapshots of Redis on real servers: taken by the replication stream, restored, and found wanting where they are damaged. */
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
@@ -26,9 +27,18 @@ const dayMs = 86_400_000;
 
 function sourceOf(
   port: number,
-  changes: { readonly password?: string; readonly silenceMs?: number; readonly fingerprint?: string } = {},
+  changes: {
+    readonly password?: string;
+    readonly silenceMs?: number;
+    readonly fingerprint?: string;
+    readonly user?: string;
+    readonly ca?: string;
+  } = {},
 ): BackupSource {
-  const site = driver.siteOptions.parse({ url: `redis://127.0.0.1:${port}` });
+  const site = driver.siteOptions.parse({
+    url: `${changes.ca === undefined ? 'redis' : 'rediss'}://${changes.user === undefined ? '' : `${changes.user}@`}127.0.0.1:${port}`,
+    ...(changes.ca === undefined ? {} : { ca: changes.ca }),
+  });
   const login = changes.password ?? password;
   return openBackupSource(
     {
@@ -299,6 +309,60 @@ describeSystem('redis', 'backups of Redis', () => {
     const error = await failureOf(takeBackup(sourceOf(redis.port, { password: 'not-the-one' }), host, 'snapshot'));
     expect(error.code).toBe('SYSTEM_WRONG_CREDENTIALS');
     expect(JSON.stringify(error)).not.toMatch(/not-the-one|kept-from/);
+  });
+
+  it('the privileges that the README lists are enough, and without psync it says what is missing', async () => {
+    const readme = await readFile(new URL('../../src/drivers/redis/README.md', import.meta.url), 'utf8');
+    const privileges = (/^\s*ACL SETUSER holdfast on >PASSWORD (.+)$/m.exec(readme)?.[1] ?? '').replace('~*', '~holdfast:*').split(' ');
+    expect(privileges).toContain('+psync');
+    await redis.command('ACL', 'SETUSER', 'holdfast', 'reset', 'on', '>user-password', ...privileges);
+    const login = { user: 'holdfast', password: 'user-password' };
+    const backup = await takeBackup(sourceOf(redis.port, login), host, 'snapshot', { workDirectory: await directories.make('take') });
+    expect(failed(await compare(backup))).toEqual([]);
+    await redis.command('ACL', 'SETUSER', 'holdfast', '-psync');
+    const error = await failureOf(takeBackup(sourceOf(redis.port, login), host, 'snapshot'));
+    expect([error.code, error.message]).toEqual(['SYSTEM_WRONG_CREDENTIALS', expect.stringMatching(/psync/i)]);
+  });
+
+  it('comes over TLS as well, and not from a server whose certificate nobody vouches for', async () => {
+    const pki = await directories.make('pki');
+    execFileSync(
+      'openssl',
+      `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=redis -addext subjectAltName=IP:127.0.0.1 -keyout ${pki}/key.pem -out ${pki}/cert.pem`.split(
+        ' ',
+      ),
+      { stdio: 'ignore' },
+    );
+    const tlsPort = await freePort();
+    const secure = await startRedis({
+      password,
+      config: {
+        'tls-port': String(tlsPort),
+        'tls-cert-file': `${pki}/cert.pem`,
+        'tls-key-file': `${pki}/key.pem`,
+        'tls-ca-cert-file': `${pki}/cert.pem`,
+        'tls-auth-clients': 'no',
+      },
+    });
+    try {
+      await secure.command('SETRANGE', 'a', '3000000', 'x');
+      const backup = await takeBackup(sourceOf(tlsPort, { ca: `${pki}/cert.pem` }), host, 'snapshot', {
+        workDirectory: await directories.make('take'),
+      });
+      expect(failed(await compare(backup))).toEqual([]);
+      const other = await directories.make('other');
+      execFileSync(
+        'openssl',
+        `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other -keyout ${other}/key.pem -out ${other}/cert.pem`.split(
+          ' ',
+        ),
+        { stdio: 'ignore' },
+      );
+      const error = await failureOf(takeBackup(sourceOf(tlsPort, { ca: `${other}/cert.pem` }), host, 'snapshot'));
+      expect(error.details.cause).toBe('tls');
+    } finally {
+      await secure.stop();
+    }
   });
 
   it('a store that fails and a signal end the backup, with nothing left running', async () => {
