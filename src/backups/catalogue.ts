@@ -63,9 +63,9 @@ async function readBackups(parts: RepositoryParts, component: string | undefined
   const prefix = component === undefined ? backupsPrefix : `${backupsPrefix}${encodeName(component)}/`;
   const read = async (found: FoundPrefix): Promise<FoundBackup | undefined> => {
     const object = manifestObject(found.component, found.backupId);
-    if (!found.hasManifest) return undefined;
     try {
       const manifest = await readManifest(parts, found.component, found.backupId);
+      // An attempt that is under way, or that never committed.
       if (manifest === undefined) return undefined;
       const lockedUntilMs = parts.store.lockMs === undefined ? undefined : (await parts.store.backend.head(object))?.lockedUntilMs;
       return { backup: describeBackup(manifest), lockedUntilMs };

@@ -45,7 +45,7 @@ export function wrapKey(under: Uint8Array, key: Uint8Array, associated: string, 
 
 /** Undefined where it was wrapped under another key, or for another purpose. */
 export function unwrapKey(under: Uint8Array, wrapped: WrappedKey, associated: string): Uint8Array | undefined {
-  const key = openSeal(under).open(Buffer.from(wrapped.sealed, 'base64'), Buffer.from(wrapped.nonce, 'base64'), associated);
+  const key = openSeal(under).openInPlace(Buffer.from(wrapped.sealed, 'base64'), Buffer.from(wrapped.nonce, 'base64'), associated);
   return key?.length === keyBytes ? key : undefined;
 }
 

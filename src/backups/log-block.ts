@@ -122,9 +122,10 @@ export async function decodeLogBlock(
 ): Promise<{ readonly header: LogHeader; readonly plain: Uint8Array }> {
   const { header, payload } = splitLogBlock(archive, objectName, content);
   const damaged = () => logDamaged(archive, objectName, 'its bytes are not those that were written');
-  const body =
-    archive.seal === undefined ? payload : archive.seal.open(payload, Buffer.from(header.nonce ?? '', 'base64'), archive.words(objectName));
-  if (body === undefined || (await digestStored(payload)) !== header.stored) throw damaged();
+  if ((await digestStored(payload)) !== header.stored) throw damaged();
+  const nonce = Buffer.from(header.nonce ?? '', 'base64');
+  const body = archive.seal === undefined ? payload : archive.seal.openInPlace(payload, nonce, archive.words(objectName));
+  if (body === undefined) throw damaged();
   if (header.slices !== undefined) {
     if (new TextDecoder().decode(body) !== `${header.slices}`) throw damaged();
     return { header, plain: body };

@@ -78,7 +78,7 @@ export async function openPiece(seal: BackupSeal, line: PieceLine, stored: Uint8
   const body =
     seal.seal === undefined
       ? stored
-      : seal.seal.open(stored, Buffer.from(line.nonce ?? '', 'base64'), seal.words(line.part, line.position));
+      : seal.seal.openInPlace(stored, Buffer.from(line.nonce ?? '', 'base64'), seal.words(line.part, line.position));
   const plain = body === undefined ? undefined : await inflate(line.codec, body, line.plainBytes);
   return plain !== undefined && (await seal.plainDigest.of(plain)) === line.plain ? plain : undefined;
 }

@@ -62,8 +62,8 @@ export interface Seal {
   /** For bytes that come little by little: sealed on the spot. WebCrypto's seal on the thread pool takes twice the processor time, for copies and for memory that is new each time. */
   begin(nonce: Uint8Array, associated: string): RunningSeal;
   seal(plain: Uint8Array, nonce: Uint8Array, associated: string): Uint8Array;
-  /** Undefined where the key, the nonce, the words or any byte is not what it was sealed with. */
-  open(sealed: Uint8Array, nonce: Uint8Array, associated: string): Uint8Array | undefined;
+  /** Undefined where the key, the nonce, the words or any byte is not what it was sealed with. The plain bytes take the place of the sealed ones: no new memory. */
+  openInPlace(sealed: Uint8Array, nonce: Uint8Array, associated: string): Uint8Array | undefined;
 }
 
 export interface RunningSeal {
@@ -97,13 +97,13 @@ export function openSeal(key: Uint8Array): Seal {
       sealed.set(running.tag(), plain.length);
       return sealed;
     },
-    open: (sealed, nonce, associated) => {
+    openInPlace: (sealed, nonce, associated) => {
       if (nonce.length !== nonceBytes || sealed.length < tagBytes) return undefined;
       const decipher = createDecipheriv('aes-256-gcm', key, nonce);
       decipher.setAAD(new TextEncoder().encode(associated));
       decipher.setAuthTag(sealed.subarray(sealed.length - tagBytes));
-      const plain = new Uint8Array(sealed.length - tagBytes);
-      transform(decipher, plain, sealed.subarray(0, plain.length));
+      const plain = sealed.subarray(0, sealed.length - tagBytes);
+      transform(decipher, plain, plain);
       try {
         decipher.final();
       } catch {

@@ -20,9 +20,10 @@ export async function sweepOrphans(parts: RepositoryParts, olderThanMs: number, 
   const beforeMs = store.host.clock.nowMs() + clockSkewMs - olderThanMs;
   await sweepLeases(parts, beforeMs, count);
   const committed = new Set<string>();
-  for await (const { component, backupId, hasManifest } of listBackups(store)) {
+  for await (const { component, backupId } of listBackups(store)) {
     const prefix = backupPrefix(component, backupId);
-    if (hasManifest || (await isLeased(parts, component, backupId))) committed.add(prefix);
+    if ((await store.backend.head(`${prefix}manifest`)) !== undefined || (await isLeased(parts, component, backupId)))
+      committed.add(prefix);
     else if (await sweepPrefix(parts, prefix, beforeMs, count)) continue;
     else committed.add(prefix);
   }

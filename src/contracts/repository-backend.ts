@@ -70,7 +70,7 @@ export interface RepositoryBackend {
     content: Uint8Array,
     options?: { readonly lockUntilMs?: number; readonly signal?: AbortSignal },
   ): Promise<'created' | 'exists'>;
-  /** The object's bytes, whole or a range (`from` inclusive, `to` exclusive; a range past the end is cut). Length is checked against what the store promised. Missing: STORE_NO_OBJECT. */
+  /** The object's bytes, whole or a range (`from` inclusive, `to` exclusive; a range past the end is cut). Length is checked against what the store promised. They are the caller's own, to change as it likes. Missing: STORE_NO_OBJECT. */
   get(name: string, options?: { readonly from?: number; readonly to?: number; readonly signal?: AbortSignal }): Promise<Uint8Array>;
   /** Undefined where there is no such object. */
   head(name: string, signal?: AbortSignal): Promise<ObjectFacts | undefined>;
