@@ -53,10 +53,13 @@ function createClient(module: RedisModule, target: RedisTarget, timeoutMs: numbe
     socket: target.socketPath
       ? { path: target.socketPath, connectTimeout: timeoutMs, reconnectStrategy: false as const }
       : target.tls
-        ? { ...common, tls: true, servername: target.host, ...(ca === undefined ? {} : { ca }) }
+        ? { ...common, tls: true, ...(isIpAddress(target.host) ? {} : { servername: target.host }), ...(ca === undefined ? {} : { ca }) }
         : common,
   }) as unknown as Client;
 }
+
+/** TLS has no server names for addresses: the certificate is checked against the address all the same. */
+const isIpAddress = (host: string): boolean => host.includes(':') || /^[\d.]+$/.test(host);
 
 function isErrorReply(module: RedisModule, error: unknown): error is Error {
   return error instanceof module.ErrorReply;
