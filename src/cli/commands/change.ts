@@ -3,7 +3,7 @@ import { fail, HoldfastError } from '../../base/errors.ts';
 import { beginExecution, runToEnd, summarizeExecution } from '../../control/executions.ts';
 import { makePlan, type PlanRequest } from '../../control/make-plan.ts';
 import { missingSites } from '../../control/missing-sites.ts';
-import type { Plan } from '../../plans/plan.ts';
+import { isBackupPlan, type Plan } from '../../plans/plan.ts';
 import type { ExecutionState } from '../../state/execution-state.ts';
 import { loadExecution, watchExecution } from '../../state/journal.ts';
 import type { ExecutionRequest } from '../../state/journal-events.ts';
@@ -203,8 +203,11 @@ export async function goOn(context: CommandContext, id: string | undefined, opti
   });
 }
 
+/** A change of the platform before a backup, a proof and the like: who has to approve something at once must not be asked which of them is meant. */
 async function onlyOpen(session: Session): Promise<string> {
-  const open = await session.control.openExecutions();
+  const all = await session.control.openExecutions();
+  const changes = all.filter((id) => !isBackupPlan(id.slice(0, id.indexOf('-'))));
+  const open = changes.length > 0 ? changes : all;
   if (open.length === 1) return open[0] as string;
   if (open.length === 0)
     throw fail('NOT_FOUND', { message: 'no execution is under way', hint: 'holdfast executions lists the earlier ones.' });

@@ -152,6 +152,55 @@ describe('serve', () => {
   });
 });
 
+describe('a new repository', () => {
+  const encrypted = (key = '{ passphrase: { file: /passphrase } }') => {
+    const empty = new MemoryBackend({ nowMs: () => platform.host.clock.nowMs() });
+    const withKey = text.replace('{ driver: memory }', `{ driver: memory, encryption: ${key} }`);
+    platform = new ToyPlatform(withKey, { driver: store, backend: empty });
+    return empty;
+  };
+  beforeEach(async () => {
+    backend = encrypted();
+    await platform.host.files.writeAtomically('/passphrase', 'a long sentence');
+  });
+  const create = (answers?: readonly (string | undefined)[]) =>
+    holdfast(platform, ['repository', 'create'], { withinMs: 600_000, meanwhile: () => delay(1), ...(answers ? { answers } : {}) });
+
+  it('is not made where nobody sees its recovery key, types something else, or nothing', async () => {
+    expect(await create()).toMatchObject({ code: 1, err: expect.stringMatching(/KEY_NOT_PROVEN.*nobody is there/) });
+    expect(await create(['hfk1-something-else'])).toMatchObject({ code: 1, err: expect.stringMatching(/KEY_NOT_PROVEN/) });
+    expect(await create([''])).toMatchObject({ code: 1, err: expect.stringMatching(/was not typed back/) });
+    expect(await create([undefined])).toMatchObject({ code: 1 });
+    expect(await run('repository check')).toMatchObject({ code: 3, out: expect.stringMatching(/there is no repository/) });
+  });
+
+  it('is made with a file for scripts: readable by its owner only, never over another file, and the key opens it', async () => {
+    const made = await run('repository create --recovery-key-file /kept --json');
+    expect(made.code, made.err).toBe(0);
+    const key = (await platform.host.files.readText('/kept')).trim();
+    expect(key).toMatch(/^hfk1-/);
+    expect(`${made.out}${made.err}`).not.toContain(key);
+    expect(await run('repository create --recovery-key-file /kept')).toMatchObject({ code: 1 });
+    expect(await run('repository show')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/encrypted[\s\S]*passphrase[\s\S]*recovery/),
+    });
+    await platform.host.files.writeAtomically('/passphrase', key);
+    expect(await run('repository check')).toMatchObject({ code: 0 });
+    await platform.host.files.writeAtomically('/passphrase', 'another sentence');
+    expect(await run('repository check')).toMatchObject({ code: 3, out: expect.stringMatching(/opens none of the 2 key slots/) });
+  });
+
+  it('with a key in a file: the file is made with it, and opens it from then on', async () => {
+    backend = encrypted('{ key: { file: /machine.key } }');
+    const made = await run('repository create --recovery-key-file /kept --json');
+    expect(made.code, made.err).toBe(0);
+    expect(await platform.host.files.readText('/machine.key')).not.toBe(await platform.host.files.readText('/kept'));
+    expect(await run('repository check')).toMatchObject({ code: 0 });
+    expect((await run('backup db')).code).toBe(0);
+  });
+});
+
 describe('commands', () => {
   it('[S4-47] [S4-48] backup, then verify finds it by the catalogue and says what was shown', async () => {
     const taken = await run('backup db --json');
