@@ -1,9 +1,11 @@
 /** What can go wrong with backups of PostgreSQL, and what must not be left behind. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { chmod, mkdir } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type { BackupReader, CheckResult } from '../../src/contracts/backup.ts';
+import { openPrograms } from '../../src/drivers/postgresql/backups/programs.ts';
 import { type RunningPostgres, startPrimary, startStandby } from '../systems/postgresql.ts';
 import { describeSystem } from '../systems/requirement.ts';
 import { runProgram } from '../systems/run-program.ts';
@@ -182,6 +184,35 @@ describeSystem('postgresql-15', 'backups of PostgreSQL 15 that are in trouble', 
     } finally {
       await load.stop();
     }
+  });
+
+  it.runIf(process.getuid?.() === 0)(
+    'a place that the user of the server can not reach is refused before anything is unpacked',
+    async () => {
+      const backup = await world.backUp('base');
+      const closed = world.newDirectory();
+      await mkdir(`${closed}/copy`, { recursive: true });
+      await chmod(closed, 0o700);
+      const { restorer } = await world.restorer();
+      const failure = await failureOf(restorer.restore(backup, { kind: 'newest' }, `${closed}/copy`));
+      expect(failure.code).toBe('HANDS_WRONG_USER');
+      expect(await host.files.list(`${closed}/copy`)).toEqual([]);
+    },
+  );
+
+  it('what runs for a copy ends when the process that started it is killed', async () => {
+    const { prefix } = await openPrograms(host, 15, undefined);
+    const [program, ...args] = prefix;
+    const parent = spawn(process.execPath, [
+      '-e',
+      'const { spawn } = require("node:child_process"); const [program, ...args] = JSON.parse(process.argv[1]); console.log(spawn(program, args, { detached: true, stdio: "ignore" }).pid); setInterval(() => {}, 1000);',
+      JSON.stringify([program, ...args, 'sleep', '300']),
+    ]);
+    const pid = await new Promise<string>((resolve) => parent.stdout.once('data', (text) => resolve(String(text).trim())));
+    const runs = () => existsSync(`/proc/${pid}`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('sleep');
+    await expect.poll(runs, { timeout: 5_000 }).toBe(true);
+    parent.kill('SIGKILL');
+    await expect.poll(runs, { timeout: 5_000 }).toBe(false);
   });
 
   it('a backup of a version whose programs are not here says so before anything is written', async () => {

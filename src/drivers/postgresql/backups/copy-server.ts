@@ -62,7 +62,7 @@ function walledOff(request: CopyServerRequest): Readonly<Record<string, string>>
     autovacuum: 'off',
     logging_collector: 'off',
     log_destination: 'stderr',
-    log_min_messages: 'log',
+    log_min_messages: 'warning',
     lc_messages: 'C',
     log_timezone: 'UTC',
     ssl: 'off',

@@ -3,6 +3,7 @@
  *
  * Every program dies with this process (`setpriv --pdeathsig`): a server of a restored copy must not live on where nobody knows of it.
  */
+import { dirname } from 'node:path';
 import { fail } from '../../../base/errors.ts';
 import type { Host, ProcessResult } from '../../../host/host.ts';
 
@@ -78,6 +79,23 @@ export async function runProgram(
 ): Promise<ProcessResult> {
   const path = `${programs.directory}/${program}`;
   return host.processes.run({ program: 'setpriv', args: [...programs.prefix.slice(1), path, ...args], cwd: '/', ...limit });
+}
+
+/** The directories above a path let the owner of the programs through; else what lies there could never be started. */
+export async function assertReachable(host: Host, programs: Programs, path: string): Promise<void> {
+  if (programs.owner === undefined) return;
+  const { exitCode } = await host.processes.run({
+    program: 'setpriv',
+    args: [...programs.prefix.slice(1), 'test', '-x', dirname(path)],
+    cwd: '/',
+    timeoutMs: askTimeoutMs,
+  });
+  if (exitCode === 0) return;
+  throw fail('HANDS_WRONG_USER', {
+    message: `the user ${programs.owner}, who runs PostgreSQL here, can not enter ${dirname(path)}`,
+    hint: `Choose a directory that ${programs.owner} can reach, or open those above it (chmod o+x).`,
+    subject: path,
+  });
 }
 
 /** Gives a file or directory, with all that is in it, to the owner of the programs. */

@@ -20,7 +20,7 @@ import type { ComponentOptions } from '../options.ts';
 import type { Address } from '../ports.ts';
 import { CopyServer, copyPort } from './copy-server.ts';
 import { type DumpDetails, dumpDetails, dumpPart, globalsPart } from './dump-details.ts';
-import { giveToOwner, openPrograms, type Programs, runProgram } from './programs.ts';
+import { assertReachable, giveToOwner, openPrograms, type Programs, runProgram } from './programs.ts';
 import { PostgresqlRunningCopy } from './running-copy.ts';
 import { lastWords } from './server-log.ts';
 import { SqlSession } from './sql-session.ts';
@@ -76,6 +76,7 @@ export async function restoreDump(place: DumpPlace, backup: BackupReader, target
   if (problem) throw fail('RESTORE_TARGET_UNREACHABLE', { ...problem, subject: backup.backupId });
   const details = dumpDetails(backup);
   const programs = await openPrograms(host, details.major, context.options['restore-bin-directory']);
+  for (const path of [into, runDirectory]) await assertReachable(host, programs, path);
   await host.files.makeDirectory(runDirectory, { mode: 0o700 });
   await giveToOwner(host, programs, runDirectory);
   await host.fileStreams.setMode(into, 0o700);

@@ -25,7 +25,7 @@ import { isDump } from './dump-details.ts';
 import { findLosses } from './find-losses.ts';
 import { readNewestCommit } from './newest-commit.ts';
 import { ownWalOf } from './own-wal.ts';
-import { giveToOwner, openPrograms, type Programs } from './programs.ts';
+import { assertReachable, giveToOwner, openPrograms, type Programs } from './programs.ts';
 import { describeTarget } from './recovery-target.ts';
 import { findRecoveryWay, type RecoveryWay } from './recovery-way.ts';
 import { previewDump, restoreDump } from './restore-dump.ts';
@@ -81,6 +81,7 @@ export class PostgresqlRestorer implements Restorer {
     const [problem] = problems;
     if (problem) throw fail(problem.code, { message: problem.message, hint: problem.hint, subject: backup.backupId });
     if (!programs) throw fail('HANDS_NO_PROGRAM', { message: `PostgreSQL ${details.major} is not installed` });
+    await assertReachable(host, programs, into);
     await unpackBackup(host, backup, details, programs, into, (message) => this.#context.progress(message));
     return new PostgresqlRestoredCopy({
       context: this.#context,
@@ -139,7 +140,9 @@ export class PostgresqlRestorer implements Restorer {
     if (this.#runDirectory.length > runDirectoryMost)
       throw fail('USAGE', { message: `${this.#runDirectory} is too long for the path of a socket: take a shorter work directory` });
     await this.#context.host.files.makeDirectory(this.#runDirectory, { mode: 0o700 });
-    if (programs) await giveToOwner(this.#context.host, programs, this.#runDirectory);
+    if (!programs) return;
+    await assertReachable(this.#context.host, programs, this.#runDirectory);
+    await giveToOwner(this.#context.host, programs, this.#runDirectory);
   }
 
   async #newest(programs: Programs, archive: ArchiveReader, way: RecoveryWay, details: BackupDetails): Promise<number> {
