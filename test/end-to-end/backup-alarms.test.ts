@@ -3,25 +3,14 @@ import { execFile } from 'node:child_process';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findProgram, repositoryDirectory } from '../systems/programs.ts';
-import { runsInCi } from '../systems/requirement.ts';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { repositoryDirectory, requireProgram } from '../systems/programs.ts';
+import { describeSystem } from '../systems/requirement.ts';
 import { removeDirectory, temporaryDirectory } from '../systems/temporary-directory.ts';
 
 const run = promisify(execFile);
-const promtool = findProgram('promtool');
-if (promtool === undefined && process.env.HOLDFAST_TESTS !== 'fakes')
-  process.stderr.write('\n*** SKIPPED: the alert rules for backups need promtool. To run it: apt-get install prometheus\n');
 
-const title = 'alert rules for backups';
-const suite = promtool !== undefined && process.env.HOLDFAST_TESTS !== 'fakes' ? describe : describe.skip;
-
-if (promtool === undefined && runsInCi())
-  it(`${title} need promtool`, () => {
-    throw new Error('promtool is missing and CI is set, so nothing may be skipped. Install it: apt-get install prometheus');
-  });
-
-suite(title, () => {
+describeSystem('promtool', 'alert rules for backups', () => {
   let directory = '';
   beforeAll(async () => {
     directory = await temporaryDirectory('rules');
@@ -29,7 +18,7 @@ suite(title, () => {
   });
   afterAll(() => removeDirectory(directory));
 
-  const check = (...args: string[]) => run(promtool as string, args, { cwd: directory, timeout: 60_000 });
+  const check = (...args: string[]) => run(requireProgram('promtool'), args, { cwd: directory, timeout: 60_000 });
 
   it('[S4-51] [S4-52] [S4-02] are understood, fire when they should, and are silent beside that', async () => {
     expect((await check('check', 'rules', 'backups.rules.yml')).stdout).toMatch(/SUCCESS: 14 rules found/);

@@ -14,6 +14,8 @@ const checks = {
   faiss: () => findFaissPython() !== undefined,
   bind: () => havePrograms('named', 'dig', 'nsupdate'),
   haproxy: () => havePrograms('haproxy'),
+  /** Judges the alert rules; no server is started. */
+  promtool: () => havePrograms('promtool'),
   sshd: () => havePrograms('sshd', 'ssh', 'ssh-keygen'),
   versitygw: () => findVersitygw() !== undefined,
   moto: () => findMoto() !== undefined,
