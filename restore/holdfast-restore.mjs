@@ -508,8 +508,8 @@ function findHole(names, gaps, first, segmentBytes) {
   const segments = names.filter((name) => isSegment(name) && name >= first);
   for (let index = 1; index < segments.length; index += 1) {
     const [before, after] = [segments[index - 1], segments[index]];
-    if (before.slice(0, 8) === after.slice(0, 8) && number(after) > number(before) + 1)
-      holes.push({ at: after, why: `nothing between ${before} and ${after} was archived` });
+    // A later timeline begins where the one before it was left, or earlier.
+    if (number(after) > number(before) + 1) holes.push({ at: after, why: `nothing between ${before} and ${after} was archived` });
   }
   if (segments[0] !== first) holes.push({ at: segments[0] ?? first, why: `${first}, with which the backup begins, was not archived` });
   return holes.sort((a, b) => (a.at < b.at ? -1 : 1))[0];
@@ -700,6 +700,22 @@ async function verify(repository, backups, say) {
   return problems;
 }
 
+/** Every archived log of the components: read, opened, and compared with its digest. */
+async function verifyArchives(repository, components, say) {
+  const problems = [];
+  for (const component of components)
+    for (const folder of await repository.store.folders(`wal/${encodeName(component)}/`)) {
+      const logs = await openArchive(repository, component, decodeName(folder)).logs();
+      for (const { name, read } of logs)
+        await read().catch((fault) => {
+          if (fault.code !== 'BACKUP_DAMAGED') throw fault;
+          problems.push(`${component}, archived log ${name}: ${fault.message}`);
+        });
+      say(`${component}, ${logs.length} archived logs: ${problems.length === 0 ? 'every one is as it was written' : 'DAMAGED'}`);
+    }
+  return problems;
+}
+
 // ---- the command line
 
 async function readSecret(keyFile, environment) {
@@ -769,7 +785,8 @@ async function main() {
   const good = backups.filter(({ manifest }) => manifest !== undefined && manifest.facts.consistentAtMs <= target);
   if (command === 'verify') {
     if (backups.length === 0) throw new RestoreError('NOT_FOUND', 'there is no such backup');
-    const problems = await verify(repository, backups, say);
+    const components = backupId === undefined ? [...new Set(backups.map((each) => each.component))] : [];
+    const problems = [...(await verify(repository, backups, say)), ...(await verifyArchives(repository, components, say))];
     out(
       { backups: backups.length, problems },
       problems.length === 0 ? [`${backups.length} backups: every piece is as it was written`] : problems,

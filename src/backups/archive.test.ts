@@ -155,6 +155,14 @@ describe('an archive', () => {
     await archive.recordGap('0003', '0005', 'the slot was lost');
     await archive.recordGap('0003', '0005', 'told again');
     await archive.recordGap('0001', '0002', 'the disk was full');
+    const [first] = await archive.gaps();
+    if (first === undefined) throw new Error('the gap is not there');
+    await world.repository.acknowledgeGap({ component: 'db', identity, atMs: 0, ...first }, 'ann');
+    const seen = (await (await world.reopen()).readCatalogue()).gaps;
+    expect(seen.map(({ from, acknowledged }) => [from, acknowledged?.by])).toEqual([
+      ['0001', 'ann'],
+      ['0003', undefined],
+    ]);
     const gaps = await (await (await world.reopen()).openArchive('db', identity)).gaps();
     expect(gaps.map(({ from, to, why }) => [from, to, why])).toEqual([
       ['0001', '0002', 'the disk was full'],

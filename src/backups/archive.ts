@@ -5,12 +5,12 @@
  * Invariant: `push` resolves only when the log is durable and readable; the same name never stands for two contents. What dies on the way leaves the log there whole, or not at all.
  */
 import { fail } from '../base/errors.ts';
-import { makeId } from '../base/ids.ts';
 import type { ArchiveWriter } from '../contracts/backup.ts';
+import { mergeGaps, writeGap } from './gaps.ts';
 import { type ArchiveSeal, decodeLogBlock, encodeLogBlock, encodeSlicedLog, type LogBlock, logDamaged } from './log-block.ts';
 import { encodeLogName, logPartName, logSliceName, parseLogObject, recordPrefix } from './object-names.ts';
 import { findObject, putObject } from './put-object.ts';
-import { readRecord, writeRecord } from './record-objects.ts';
+import { readRecord } from './record-objects.ts';
 import type { GapRecord } from './records.ts';
 import type { RepositoryParts } from './repository-parts.ts';
 
@@ -79,20 +79,16 @@ export class Archive implements ArchiveWriter {
   }
 
   async recordGap(from: string, to: string, why: string): Promise<void> {
-    const { clock, random } = this.#parts.store.host;
-    const atMs = clock.nowMs();
-    const record: GapRecord = { component: this.#component, identity: this.#identity, from, to, why, atMs };
-    const known = await this.gaps();
-    if (known.some((gap) => gap.from === from && gap.to === to)) return;
-    const object = recordPrefix('gaps', this.#component, this.#identity) + makeId('gap', atMs, () => random.next());
-    await writeRecord(this.#parts, 'gaps', object, record, { lock: true });
+    if ((await this.gaps()).some((gap) => gap.from === from && gap.to === to)) return;
+    const atMs = this.#parts.store.host.clock.nowMs();
+    await writeGap(this.#parts, { component: this.#component, identity: this.#identity, from, to, why, atMs });
   }
 
   async gaps(): Promise<readonly GapRecord[]> {
     const gaps: GapRecord[] = [];
     for await (const { name } of this.#parts.store.backend.list(recordPrefix('gaps', this.#component, this.#identity)))
       gaps.push((await readRecord(this.#parts, 'gaps', name)) as GapRecord);
-    return gaps.toSorted((a, b) => (a.from < b.from ? -1 : a.from > b.from ? 1 : a.atMs - b.atMs));
+    return mergeGaps(gaps);
   }
 
   async #put(objectName: string, bytes: Uint8Array, lock: boolean): Promise<'kept' | 'same'> {

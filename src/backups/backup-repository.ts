@@ -4,7 +4,7 @@
  */
 import type { ArchiveWriter, BackupFacts, BackupReader, BackupSink } from '../contracts/backup.ts';
 import type { BackendCapabilities } from '../contracts/repository-backend.ts';
-import type { BackupRecord, Catalogue, CatalogueEntry, LeaseRecord, ProofRecord, TombstoneRecord } from './records.ts';
+import type { BackupRecord, Catalogue, CatalogueEntry, GapRecord, LeaseRecord, ProofRecord, TombstoneRecord } from './records.ts';
 
 export interface BackupWriting {
   readonly sink: BackupSink;
@@ -75,6 +75,8 @@ export interface BackupRepository {
 
   writeProof(record: ProofRecord): Promise<void>;
   writeTombstone(record: TombstoneRecord): Promise<void>;
+  /** A person has taken note of a hole: a second record of it. */
+  acknowledgeGap(gap: GapRecord, by: string): Promise<void>;
   takeLease(request: Omit<LeaseRecord, 'untilMs'> & { readonly ttlMs: number }): Promise<RepositoryLease>;
   /** Manifest first, then everything else of it. A manifest that the store keeps locked: nothing is removed. */
   removeBackup(entry: CatalogueEntry): Promise<RemovedObjects>;

@@ -6,6 +6,7 @@
  */
 import { asHoldfastError } from '../base/errors.ts';
 import { describeBackup } from './describe-backup.ts';
+import { mergeGaps } from './gaps.ts';
 import { inOrder } from './lanes.ts';
 import { type FoundPrefix, listBackups } from './list-backups.ts';
 import { backupsPrefix, encodeName, manifestObject, type RecordFolder } from './object-names.ts';
@@ -44,7 +45,7 @@ export async function readCatalogue(parts: RepositoryParts, component?: string):
   });
   return {
     entries: entries.toSorted((a, b) => byInstant(a.backup, b.backup)),
-    gaps: await folder<GapRecord>('gaps'),
+    gaps: mergeGaps(await folder<GapRecord>('gaps')),
     sabotaged: oldestFirst.filter((proof) => proof.sabotage !== undefined),
     unreadable,
   };

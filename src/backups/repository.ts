@@ -14,6 +14,7 @@ import { type BackupRequest, beginBackupWriting } from './backup-writing.ts';
 import { writeCapabilities } from './capability-records.ts';
 import { readCatalogue } from './catalogue.ts';
 import { describeBackup } from './describe-backup.ts';
+import { writeGap } from './gaps.ts';
 import type { KeySlot } from './key-ladder.ts';
 import { addSlot, readSlots, revokeSlot, type SlotRequest } from './key-slots.ts';
 import { type LeaseRequest, takeLease } from './lease.ts';
@@ -24,7 +25,7 @@ import { type BackupContent, readPart } from './piece-reader.ts';
 import { readCopies } from './read-copies.ts';
 import { readManifest } from './read-manifest.ts';
 import { writeRecord } from './record-objects.ts';
-import type { BackupRecord, Catalogue, CatalogueEntry, ProofRecord, TombstoneRecord } from './records.ts';
+import type { BackupRecord, Catalogue, CatalogueEntry, GapRecord, ProofRecord, TombstoneRecord } from './records.ts';
 import { removeArchiveBefore } from './remove-archive.ts';
 import { RemovalCount, type Removed, removeBackupObjects, removeBelow } from './remove-objects.ts';
 import type { RepositoryParts } from './repository-parts.ts';
@@ -121,6 +122,11 @@ export class Repository implements BackupRepository {
   async writeTombstone(record: TombstoneRecord): Promise<void> {
     const id = makeId('tombstone', record.atMs, () => this.#parts.store.host.random.next());
     await writeRecord(this.#parts, 'tombstones', `${recordPrefix('tombstones', record.component, record.backupId)}${id}`, record);
+  }
+
+  async acknowledgeGap(gap: GapRecord, by: string): Promise<void> {
+    const atMs = this.#parts.store.host.clock.nowMs();
+    await writeGap(this.#parts, { ...gap, atMs, acknowledged: { by, atMs } });
   }
 
   async takeLease(request: LeaseRequest): Promise<RepositoryLease> {

@@ -5,6 +5,7 @@
  * Invariant: nothing is touched below a prefix that has a manifest, or a lease that has not expired, or anything younger than the age. Dying in it leaves less to do for the next sweep.
  */
 
+import { asHoldfastError } from '../base/errors.ts';
 import { listBackups } from './list-backups.ts';
 import { archivesPrefix, backupPrefix, decodeName, parseLogObject, type RecordFolder, recordPrefix } from './object-names.ts';
 import { readRecord } from './record-objects.ts';
@@ -44,18 +45,28 @@ async function sweepPrefix({ store }: RepositoryParts, prefix: string, beforeMs:
 
 async function isLeased(parts: RepositoryParts, component: string, backupId: string): Promise<boolean> {
   for await (const { name } of parts.store.backend.list(recordPrefix('leases', component, backupId))) {
-    const lease = (await readRecord(parts, 'leases', name)) as LeaseRecord;
-    if (lease.untilMs > parts.store.host.clock.nowMs()) return true;
+    const lease = await findLease(parts, name);
+    if (lease !== undefined && lease.untilMs > parts.store.host.clock.nowMs()) return true;
   }
   return false;
+}
+
+/** Undefined where it was released or renewed meanwhile; the renewed one is an object of its own. One that can't be read ends the sweep: it may be somebody's. */
+async function findLease(parts: RepositoryParts, name: string): Promise<LeaseRecord | undefined> {
+  try {
+    return (await readRecord(parts, 'leases', name)) as LeaseRecord;
+  } catch (error) {
+    if (asHoldfastError(error).code === 'STORE_NO_OBJECT') return undefined;
+    throw error;
+  }
 }
 
 async function sweepLeases(parts: RepositoryParts, beforeMs: number, count: RemovalCount): Promise<void> {
   const { store } = parts;
   for await (const object of store.backend.list('leases/')) {
     if (object.modifiedMs >= beforeMs) continue;
-    const lease = (await readRecord(parts, 'leases', object.name)) as LeaseRecord;
-    if (lease.untilMs < store.host.clock.nowMs()) await removeObject(store, object, count);
+    const lease = await findLease(parts, object.name);
+    if (lease !== undefined && lease.untilMs < store.host.clock.nowMs()) await removeObject(store, object, count);
   }
 }
 

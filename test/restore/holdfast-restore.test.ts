@@ -216,6 +216,16 @@ describe.each([
     expect(readdirSync(join(intoOf('up-to-gap'), 'archive')).sort()).toEqual(['000000010000000000000003', '00000002.history']);
   });
 
+  it('[X-06] finds a flipped byte in an archived log', async () => {
+    const root = join(top, `${kind}-log`);
+    cpSync(directory, root, { recursive: true });
+    flip(join(root, 'wal/orders-db/7000000000000000001/000000010000000000000004'));
+    const verified = await run(['verify', root], key);
+    expect([verified.code, verified.stdout]).toEqual([1, expect.stringContaining('archived log 000000010000000000000004')]);
+    const restored = await run(['restore', root, 'orders-db', '--into', intoOf('log')], key);
+    expect([restored.code, restored.stderr]).toEqual([1, expect.stringContaining('BACKUP_DAMAGED')]);
+  });
+
   it('tells a missing repository, another format and a foreign manifest apart', async () => {
     expect((await run(['list', join(top, 'nowhere')], key)).stderr).toContain('REPOSITORY_MISSING');
     const root = join(top, `${kind}-newer`);
