@@ -35,6 +35,17 @@ describe('what is drawn', () => {
     expect(drawn?.target.drawn).toBe('newest, of newest / oldest kept / an instant, by 0.100000');
   });
 
+  it('[S4-47] the newest by the instant that it comes back to, whatever its name, its upload or the order of a listing', () => {
+    const shuffled = [
+      entryOf({ backupId: 'zzz-2026-12-31', atMs: startMs, endedAtMs: startMs + 9 * dayMs }),
+      entryOf({ backupId: 'aaa', atMs: startMs + 2 * dayMs }),
+      entryOf({ backupId: 'mmm', atMs: startMs + dayMs }),
+    ];
+    const points = computeRecoveryWindows({ entries: shuffled, gaps: [] }, []).windows;
+    expect(drawProof({ entries: shuffled, windows: points, chance: () => 0 })?.entry.backup.backupId).toBe('aaa');
+    expect(drawProof({ entries: shuffled, windows: points, chance: () => 0.9 })?.entry.backup.backupId).toBe('zzz-2026-12-31');
+  });
+
   it('the oldest kept', () => {
     const drawn = drawProof({ entries, windows, chance: chances(0.5) });
     expect([drawn?.entry.backup.backupId, drawn?.target.target.kind, drawn?.target.text]).toEqual(['d0', 'consistent', 'oldest kept']);

@@ -8,6 +8,7 @@ import type { CanaryRow } from '../contracts/canary.ts';
 import type { Position } from '../contracts/observation.ts';
 import type { CatalogueEntry } from './records.ts';
 import type { RecoveryWindow } from './recovery-points.ts';
+import { inOrder } from './retention-groups.ts';
 
 /** What the copy must have reached at the least, as far as somebody else knows it. */
 export interface ExpectedReach {
@@ -38,7 +39,7 @@ const endMarginMs = 60_000;
 const idleMarginMs = 10 * 60_000;
 
 export interface DrawInput {
-  /** Of one component and one `what`, without those under a tombstone; oldest first. */
+  /** Of one component and one `what`, without those under a tombstone; in any order: the instant that they come back to decides. */
   readonly entries: readonly CatalogueEntry[];
   readonly windows: readonly RecoveryWindow[];
   readonly chance: () => number;
@@ -80,7 +81,8 @@ function instantIn(input: DrawInput, usable: readonly RecoveryWindow[], draw: nu
 
 /** Undefined where there is nothing to prove. */
 export function drawProof(input: DrawInput): DrawnProof | undefined {
-  const { entries, chance } = input;
+  const { chance } = input;
+  const entries = inOrder(input.entries);
   const newest = entries.at(-1);
   const oldest = entries[0];
   if (!newest || !oldest) return undefined;
@@ -97,7 +99,7 @@ export function drawProof(input: DrawInput): DrawnProof | undefined {
       name: 'an instant',
       draw: () => {
         second = chance();
-        return instantIn(input, usable, second);
+        return instantIn({ ...input, entries }, usable, second);
       },
     });
   const first = chance();

@@ -87,7 +87,7 @@ describe('levels are cumulative, and each is made to fail by its own fault', () 
     expect(provenLevel(entry as NonNullable<typeof entry>)).toBe(level);
   });
 
-  it('P1: a byte that turned over in a stored piece', async () => {
+  it('[S4-45] P1: a byte that turned over in a stored piece', async () => {
     await take();
     const piece = world.backend
       .names()
@@ -240,7 +240,7 @@ describe('P5: it came to the point that it should have come to', () => {
 describe("the user's own questions", () => {
   const ask = (question: string, expectation: string) => ({ ask: question, expect: parseExpectation(expectation) });
 
-  it('pass by what they answer, and never on no answer', async () => {
+  it('[S4-45] pass by what they answer, and never on no answer', async () => {
     await take();
     const good = await prove('P4', { userChecks: [ask('count', '= 3'), ask('count', '> 0'), ask('count', 'matches /^3$/')] });
     expect(good.record.reached).toBe('P4');
