@@ -1,6 +1,6 @@
 /**
  * How many megabytes a second the repository takes and gives back: cutting, digests, compression, sealing, and the checks on the way back. The store costs nothing (objects are kept
- * in memory), so this is the repository's own share of a backup. `write` has the peak memory of the process while objects are thrown away; `read` keeps them.
+ * in memory), so this is the repository's own share of a backup. Processor time counts where others use the machine too.
  *
  *   node bench/repository.ts [--mb N] [--rounds N] [--json]
  */
@@ -94,11 +94,6 @@ async function write(keepsPieces: boolean, each: Case) {
   const repository = await openBackup(keepsPieces, each);
   // Made beforehand, a few pieces' worth again and again: the source's own cost is not what is measured.
   const chunks = [...source(each.kind)];
-  let peakRss = 0;
-  const watch = setInterval(() => {
-    peakRss = Math.max(peakRss, process.memoryUsage.rss());
-  }, 20);
-  const rssBefore = process.memoryUsage.rss();
   const started = performance.now();
   const cpuBefore = process.cpuUsage();
   const writing = await repository.beginBackup({ component: 'db', backupId: 'b', what: 'base', signal: new AbortController().signal });
@@ -108,14 +103,12 @@ async function write(keepsPieces: boolean, each: Case) {
   const facts = { engine: 'bench', engineVersion: '1', identity: 'x', consistentAtMs: 0, dataBytes: totalBytes };
   const record = await writing.commit(facts);
   const tookMs = performance.now() - started;
-  clearInterval(watch);
   const cpu = process.cpuUsage(cpuBefore);
   return {
     repository,
     tookMs,
     storedBytes: record.storedBytes,
     cpuMs: (cpu.user + cpu.system) / 1_000,
-    grownMb: (peakRss - rssBefore) / 1e6,
   };
 }
 
@@ -153,7 +146,6 @@ async function main(): Promise<void> {
       readMbPerSecond: mbPerSecond(median(reads)),
       writeCpuMsPerMb: Number((median(writes.map(({ cpuMs }) => cpuMs)) / (totalBytes / 1e6)).toFixed(2)),
       storedShare: Number(((writes[0]?.storedBytes ?? 0) / totalBytes).toFixed(3)),
-      memoryGrownMb: Math.round(Math.max(...writes.map(({ grownMb }) => grownMb))),
     };
     results[name] = line;
     if (!values.json) process.stdout.write(`${name}: ${JSON.stringify(line)}\n`);

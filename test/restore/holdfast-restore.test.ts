@@ -104,6 +104,39 @@ async function fillBackup(repository: Repository): Promise<void> {
   );
 }
 
+describe('holdfast-restore', () => {
+  it('[S4-39] puts the log that a backup carries itself where PostgreSQL looks for it, filled up to its length, and other systems’ parts as they are', async () => {
+    const { repository, directory, key } = await make('carried', true);
+    const source = join(top, 'carried-source');
+    mkdirSync(join(source, 'pg_tblspc'), { recursive: true });
+    const write = async (component: string, engine: string, parts: Readonly<Record<string, Uint8Array>>) => {
+      const writing = await repository.beginBackup({ component, backupId: 'b1', what: 'base', signal: new AbortController().signal });
+      for (const [name, bytes] of Object.entries(parts)) {
+        const part = writing.sink.openPart(name);
+        await part.write(bytes);
+        await part.end();
+      }
+      await writing.commit(testFacts({ engine, more: { segmentBytes: 1_048_576 } }));
+    };
+    await write('db', 'postgresql', {
+      'base.tar': await tarOf(source),
+      'wal-000000010000000000000001': Buffer.alloc(1_048_576, 7),
+      'wal-000000010000000000000002.unfinished': Buffer.alloc(1_000, 8),
+    });
+    await write('cache', 'redis', { 'dump.rdb': noise, '../../evil': noise, '..': noise });
+    await write('vectors', 'files', { 'files.tar': await tarOf(source) });
+    const into = (component: string) => join(top, `into-carried-${component}`);
+    for (const component of ['db', 'cache', 'vectors'])
+      expect((await run(['restore', directory, component, '--into', into(component)], key)).stderr).not.toMatch(/^[A-Z_]+:/m);
+    const second = readFileSync(join(into('db'), 'archive/000000010000000000000002'));
+    expect([second.length, second[999], second[1_000]]).toEqual([1_048_576, 8, 0]);
+    expect(readFileSync(join(into('db'), 'archive/000000010000000000000001')).equals(Buffer.alloc(1_048_576, 7))).toBe(true);
+    expect(readFileSync(join(into('cache'), 'dump.rdb')).equals(Buffer.from(noise))).toBe(true);
+    expect(readdirSync(into('cache')).sort()).toEqual(['_', '__.._evil', 'dump.rdb'].sort());
+    expect(existsSync(join(into('vectors'), 'files/pg_tblspc'))).toBe(true);
+  });
+});
+
 describe.each([
   ['plain', false],
   ['encrypted', true],
