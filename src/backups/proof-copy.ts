@@ -54,6 +54,8 @@ export interface CopyOutcome {
   readonly canary?: CanaryRow;
   /** Set where an error ended it. */
   readonly error?: HoldfastError;
+  /** It could not be stopped: that says nothing of the backup, and somebody has to know. */
+  readonly notStopped?: string;
 }
 
 /** Not the level of the phase that they come up in, but that of what they say. */
@@ -166,10 +168,11 @@ class CopyRun {
 
 export async function proveCopy(request: CopyRequest): Promise<CopyOutcome> {
   const run = new CopyRun(request);
+  let notStopped: string | undefined;
   try {
     await run.run();
   } finally {
-    await run.running?.stop();
+    notStopped = await stopCopy(request, run.running);
   }
   const { checks, tookMs, reachedDetail, canary, error } = run;
   return {
@@ -180,5 +183,18 @@ export async function proveCopy(request: CopyRequest): Promise<CopyOutcome> {
     reachedDetail,
     ...(canary ? { canary } : {}),
     ...(error ? { error } : {}),
+    ...(notStopped === undefined ? {} : { notStopped }),
   };
+}
+
+/** Undefined where it was; else why it was not. */
+async function stopCopy({ host, into }: CopyRequest, running: RunningCopy | undefined): Promise<string | undefined> {
+  try {
+    await running?.stop();
+    return undefined;
+  } catch (error) {
+    const { message } = asHoldfastError(error, into);
+    host.log.error('proof.not-stopped', { directory: into, message });
+    return `the copy in ${into} may still run: ${message}`;
+  }
 }

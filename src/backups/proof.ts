@@ -80,6 +80,7 @@ class Proving {
   reachedDetail = '';
   canary: ProofRecord['canary'];
   inconclusive: string | undefined;
+  readonly leftBehind: string[] = [];
 
   constructor(request: ProofRequest) {
     this.request = request;
@@ -180,6 +181,7 @@ class Proving {
     };
     if (outcome.reachedDetail !== '') this.reachedDetail = outcome.reachedDetail;
     if (outcome.error) this.note(outcome.error);
+    if (outcome.notStopped !== undefined) this.leftBehind.push(outcome.notStopped);
     if (!outcome.canary || !target) return;
     const gapMs = Math.max(0, wantedInstantMs({ facts: reader.facts, target }) - outcome.canary.atMs);
     this.canary = { number: outcome.canary.number, gapMs };
@@ -192,8 +194,8 @@ class Proving {
       this.checks.push(failed("the engine's own checks", 'P3', 'the driver has none, so this can not be decided'));
   }
 
-  record(tookMs: number, leftBehind: string | undefined): ProofRecord {
-    const { request, times, canary } = this;
+  record(tookMs: number): ProofRecord {
+    const { request, times, canary, leftBehind } = this;
     this.fillSilentLevels();
     if (request.sabotage?.struck() === false)
       this.inconclusive ??= `the damage was not done: ${firstFailure(this.checks)?.detail ?? 'nobody came across it'}`;
@@ -216,7 +218,7 @@ class Proving {
       ...(this.inconclusive === undefined ? {} : { inconclusive: this.inconclusive }),
       tookMs: Math.round(tookMs),
       ...(request.budgetMs === undefined ? {} : { budgetMs: request.budgetMs }),
-      ...(leftBehind === undefined ? {} : { leftBehind }),
+      ...(leftBehind.length === 0 ? {} : { leftBehind: leftBehind.join('; ') }),
       ...(request.sabotage ? { sabotage: request.sabotage.name } : {}),
       by: request.by,
     };
@@ -231,10 +233,10 @@ async function refuseTombstone({ repository, component, entry }: ProofRequest): 
   if (found.tombstone) throw fail('NOT_FOUND', { message: `${backupId} has a tombstone: it counts as removed`, subject: component });
 }
 
-/** P1 alone needs no place to restore to. Resolves to what was left behind. */
-async function proveLevels(proving: Proving, signal: AbortSignal): Promise<string | undefined> {
+/** P1 alone needs no place to restore to. */
+async function proveLevels(proving: Proving, signal: AbortSignal): Promise<void> {
   const { host, scratchDirectory, level, onProgress } = proving.request;
-  if (!(await proving.verify(signal)) || level === 'P1') return undefined;
+  if (!(await proving.verify(signal)) || level === 'P1') return;
   await removeAbandoned(host, scratchDirectory);
   const scratch = await makeScratch(host, scratchDirectory, proving.proofId);
   try {
@@ -243,7 +245,8 @@ async function proveLevels(proving: Proving, signal: AbortSignal): Promise<strin
     proving.fail(thrown);
   }
   onProgress('cleaning up');
-  return scratch.remove();
+  const left = await scratch.remove();
+  if (left !== undefined) proving.leftBehind.push(left);
 }
 
 export async function proveBackup(request: ProofRequest): Promise<ProofRecord> {
@@ -254,13 +257,12 @@ export async function proveBackup(request: ProofRequest): Promise<ProofRecord> {
   const lease = await holdLease({ repository, component, backupId, holder: by, what: 'a proof', host, signal });
   try {
     await refuseTombstone(request);
-    let leftBehind: string | undefined;
     try {
-      leftBehind = await proveLevels(proving, lease.signal);
+      await proveLevels(proving, lease.signal);
     } catch (thrown) {
       proving.fail(thrown);
     }
-    const record = proving.record(host.clock.monotonicMs() - beganMs, leftBehind);
+    const record = proving.record(host.clock.monotonicMs() - beganMs);
     await repository.writeProof(record);
     return record;
   } finally {

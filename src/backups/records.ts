@@ -55,7 +55,7 @@ export interface ProofRecord extends JsonObject {
   /** How long it took, and how long it was given: above the budget it is flagged, whatever its result. */
   readonly tookMs?: number;
   readonly budgetMs?: number;
-  /** A directory that could not be removed afterwards, and why. */
+  /** A copy that could not be stopped or a directory that could not be removed afterwards, and why. */
   readonly leftBehind?: string;
   /** What had been damaged on purpose: then `ok` is false and that is right. Such a record never counts for the backup. */
   readonly sabotage?: string;
