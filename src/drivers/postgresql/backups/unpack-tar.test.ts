@@ -87,6 +87,13 @@ test('a name that leads out of the directory, and a header that was changed, are
   await expect(unpackTar(host, pieces(changed, 4_096), target, () => {})).rejects.toMatchObject({ code: 'BACKUP_DAMAGED' });
 });
 
+test('a file that is there already is never touched', async () => {
+  const target = into();
+  writeFileSync(join(target, 'PG_VERSION'), 'mine');
+  await expect(unpackTar(host, pieces(makeTar(), 4_096), target, () => {})).rejects.toThrow(/PG_VERSION/);
+  expect(readFileSync(join(target, 'PG_VERSION'), 'utf8')).toBe('mine');
+});
+
 test('an error of the source arrives as it is; bytes that are no zstd, or end early, are BACKUP_DAMAGED', async () => {
   const compressed = zstdCompressSync(makeTar());
   const target = into();

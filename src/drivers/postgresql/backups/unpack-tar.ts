@@ -9,6 +9,7 @@ import type { FileStreams, FileWriter, Host } from '../../../host/host.ts';
 
 const blockBytes = 512;
 const queuedMaxBytes = 32 * 1024 * 1024;
+const openMost = 64;
 
 interface Entry {
   readonly path: string;
@@ -161,7 +162,7 @@ class Pieces {
 
 interface OpenFile {
   last: Promise<void>;
-  readonly writer: FileWriter;
+  writer: FileWriter | undefined;
 }
 
 /** Files being written, each in order and several at a time. The first failure stops all. */
@@ -176,29 +177,41 @@ class WritingFiles {
     this.#files = files;
   }
 
-  async open(path: string, mode: number): Promise<OpenFile> {
-    const file: OpenFile = { writer: await this.#files.openWriter(path, { mode }), last: Promise.resolve() };
-    this.#open.add(file);
-    return file;
-  }
-
-  async write(file: OpenFile, bytes: Uint8Array): Promise<void> {
-    while (this.#queuedBytes >= queuedMaxBytes && this.#failure === undefined) {
+  async #roomWhen(isRoom: () => boolean): Promise<void> {
+    while (!isRoom() && this.#failure === undefined) {
       await new Promise<void>((resolve) => {
         this.#onRoom = resolve;
       });
     }
     if (this.#failure) throw this.#failure.error;
-    this.#queuedBytes += bytes.length;
+  }
+
+  /** Does not wait for the file: making it is most of the work on a small one. */
+  async open(path: string, mode: number): Promise<OpenFile> {
+    await this.#roomWhen(() => this.#open.size < openMost);
+    const file: OpenFile = { writer: undefined, last: Promise.resolve() };
+    this.#open.add(file);
+    this.#then(file, async () => {
+      file.writer = await this.#files.openWriter(path, { mode });
+    });
+    return file;
+  }
+
+  /** After everything that the file has to do before; not at all once something has failed. */
+  #then(file: OpenFile, work: () => Promise<void> | undefined): void {
     file.last = file.last
-      .then(() => (this.#failure ? undefined : file.writer.write(bytes)))
-      .then(
-        () => this.#done(bytes.length),
-        (error: unknown) => {
-          this.#failure ??= { error };
-          this.#done(bytes.length);
-        },
-      );
+      .then(() => (this.#failure ? undefined : work()))
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+        this.#onRoom();
+      });
+  }
+
+  async write(file: OpenFile, bytes: Uint8Array): Promise<void> {
+    await this.#roomWhen(() => this.#queuedBytes < queuedMaxBytes);
+    this.#queuedBytes += bytes.length;
+    this.#then(file, () => file.writer?.write(bytes));
+    file.last = file.last.then(() => this.#done(bytes.length));
   }
 
   #done(bytes: number): void {
@@ -208,10 +221,11 @@ class WritingFiles {
 
   close(file: OpenFile): void {
     file.last = file.last.then(async () => {
-      await file.writer.close().catch((error: unknown) => {
+      await file.writer?.close().catch((error: unknown) => {
         this.#failure ??= { error };
       });
       this.#open.delete(file);
+      this.#onRoom();
     });
   }
 
