@@ -137,8 +137,9 @@ export function computeRetention(input: RetentionInput): RetentionPlan {
   const staying = catalogue.entries.filter((entry) => !gone.has(entry));
   const blocked = new Set(nowhere.length > 0 ? catalogue.entries.map(({ backup }) => backup.component) : frozenComponents.keys());
   const cuts = computeArchiveCuts({ staying, archives: input.archives ?? [], policyOf: input.policyOf, nowMs, blocked });
+  const going = new Set(remove.map(({ entry }) => entry));
   const keep = inOrder(catalogue.entries)
-    .filter((entry) => !entry.tombstone && !remove.some((each) => each.entry === entry))
+    .filter((entry) => !entry.tombstone && !going.has(entry))
     .map((entry) => ({ entry, because: reasons.get(entry) ?? [] }));
   return { nowMs, keep, remove, waiting, due, archives: cuts.cuts, refusals, warnings: [...warnings, ...cuts.warnings] };
 }
