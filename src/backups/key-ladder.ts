@@ -77,7 +77,7 @@ async function deriveSlotKey(derivation: JsonObject, opener: Uint8Array | Secret
   if (name === 'hkdf-sha256' && opener instanceof Uint8Array)
     return deriveKey(opener, associatedText(['holdfast/1/slot-key', slotId]), saltBytes);
   if (name === 'scrypt' && !(opener instanceof Uint8Array) && typeof N === 'number' && typeof r === 'number' && typeof p === 'number') {
-    if (N * r > 4_194_304 || p > 16)
+    if (N * r > 1_048_576 || p > 16)
       throw fail('REPOSITORY_DAMAGED', {
         message: `the key slot ${slotId} asks for more work than any that Holdfast makes`,
         subject: slotId,
