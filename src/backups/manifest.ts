@@ -145,13 +145,40 @@ function refuseNewer(firstLine: string, expected: ExpectedManifest): void {
 }
 
 function readLines(lines: readonly string[], digest: string, expected: ExpectedManifest): Manifest {
-  const [head, factsLine, ...rest] = lines.map((line) => JSON.parse(line) as JsonObject);
-  if (head?.holdfast !== 'manifest' || factsLine?.facts === undefined) throw manifestDamaged(expected, 'it has no head');
+  const [head, factsLine, ...rest] = lines.map((line) => parseLine(line, expected));
+  if (head?.holdfast !== 'manifest' || head.format !== formatVersion) throw manifestDamaged(expected, 'it has no head');
   refuseForeign(head as ManifestHead, expected);
-  const facts = factsLine.facts as Json as BackupFacts;
+  const facts = factsLine?.facts as Json as BackupFacts | undefined;
   const chapters = rest.filter((line): line is ChapterLine => 'chapter' in line);
   const parts = rest.filter((line): line is PartLine => 'part' in line);
+  const isWhole =
+    areOf(head, ['what'], ['startedAtMs', 'endedAtMs']) &&
+    areOf(facts, ['engine', 'engineVersion', 'identity'], ['consistentAtMs', 'dataBytes']) &&
+    chapters.every((line) => areOf(line, ['chapter'], ['bytes', 'pieces'])) &&
+    parts.every((line) => areOf(line, ['part', 'digest'], ['plainBytes', 'storedBytes', 'pieces', 'firstChapter'])) &&
+    (expected.suite === 'plain') === (head.key === undefined);
+  if (!isWhole || facts === undefined) throw manifestDamaged(expected, 'it lacks what a manifest should say');
   return { head: head as ManifestHead, facts, chapters, parts, digest };
+}
+
+/** Its digest is right, so who wrote it wrote it so: nothing of it is believed all the same. */
+function parseLine(line: string, expected: ExpectedManifest): JsonObject {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value as JsonObject;
+  } catch {
+    // Told below: there is nothing else to say of a line that is not JSON.
+  }
+  throw manifestDamaged(expected, 'a line of it is not an object of JSON');
+}
+
+function areOf(value: JsonObject | undefined, texts: readonly string[], numbers: readonly string[]): boolean {
+  return (
+    value !== null &&
+    typeof value === 'object' &&
+    texts.every((name) => typeof value[name] === 'string') &&
+    numbers.every((name) => Number.isFinite(value[name]))
+  );
 }
 
 function refuseForeign(head: ManifestHead, expected: ExpectedManifest): void {

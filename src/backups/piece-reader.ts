@@ -33,7 +33,11 @@ export async function readChapter({ store, manifest }: BackupContent, index: num
   if (sha256Hex(content) !== line.chapter) throw contentDamaged(manifest, `${object} has other bytes than its name says`, object);
   const lines = new TextDecoder().decode(content).split('\n').slice(0, -1);
   if (lines.length !== line.pieces) throw contentDamaged(manifest, `${object} lists ${lines.length} pieces and not ${line.pieces}`, object);
-  return lines.map((text) => JSON.parse(text) as PieceLine);
+  try {
+    return lines.map((text) => JSON.parse(text) as PieceLine);
+  } catch (cause) {
+    throw contentDamaged(manifest, `${object} is not a list of pieces`, object, cause);
+  }
 }
 
 /** The pieces of a part in order; that all are there, and no others, is checked at the end. */
