@@ -35,8 +35,9 @@ export class KeyedSum {
       message.push(length, bytes);
     }
     // HMAC by hand: two one-shot hashes take a fifth of the time of an Hmac object, and there is one for each row, key or file.
-    const inner = hash('sha256', Buffer.concat(message), 'buffer');
-    const digest = hash('sha256', Buffer.concat([this.#outer, inner]), 'buffer');
+    // As texts of bytes: a buffer of its own for each would be freed late.
+    const inner = hash('sha256', Buffer.concat(message), 'binary');
+    const digest = Buffer.from(hash('sha256', Buffer.concat([this.#outer, Buffer.from(inner, 'latin1')]), 'binary'), 'latin1');
     let carry = 0;
     for (let lane = 7; lane >= 0; lane -= 1) {
       const sum = (this.#lanes[lane] as number) + digest.readUInt32BE(lane * 4) + carry;

@@ -5,7 +5,7 @@
  * fails, for it would hold something that never was. Small files are read before anything is written. Of a large one the archive may hold torn contents, always followed by the whole
  * one under the same path, which is the one that counts.
  */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash, hash } from 'node:crypto';
 import { fail } from '../../base/errors.ts';
 import type { FileFacts, FileStreams } from '../../host/host.ts';
 import type { TarEntry } from './tar-entry.ts';
@@ -30,6 +30,7 @@ export interface ReadRules {
 }
 
 const smallMaxBytes = 1_048_576;
+const nothing = Buffer.alloc(0);
 
 /** Undefined where it is no longer there. */
 export async function archiveFile(tar: TarWriter, root: string, found: FileFacts, rules: ReadRules): Promise<ArchivedFile | undefined> {
@@ -112,10 +113,12 @@ async function readInto(path: string, sizeBytes: number, rules: ReadRules, take:
 }
 
 class Reading {
-  readonly #hash = createHash('sha256');
+  /** A file of one piece is hashed in one go, which costs a fraction of a Hash object. */
+  #hash: Hash | undefined;
+  #first: Uint8Array | undefined;
   readonly #rules: ReadRules;
-  #tail = Buffer.alloc(0);
-  head = Buffer.alloc(0);
+  #tail: Buffer = nothing;
+  head: Buffer = nothing;
   hasMark = false;
   sizeBytes = 0;
 
@@ -125,7 +128,11 @@ class Reading {
 
   add(bytes: Uint8Array): void {
     const { mark, headBytes } = this.#rules;
-    this.#hash.update(bytes);
+    if (this.#first === undefined) this.#first = bytes;
+    else {
+      this.#hash ??= createHash('sha256').update(this.#first);
+      this.#hash.update(bytes);
+    }
     this.sizeBytes += bytes.length;
     if (this.head.length < headBytes) this.head = Buffer.concat([this.head, bytes.subarray(0, headBytes - this.head.length)]);
     if (mark === undefined || this.hasMark) return;
@@ -134,6 +141,6 @@ class Reading {
   }
 
   digest(): Uint8Array {
-    return this.#hash.digest();
+    return this.#hash?.digest() ?? Buffer.from(hash('sha256', this.#first ?? nothing, 'binary'), 'latin1');
   }
 }

@@ -57,7 +57,8 @@ function block(
   path: string,
   facts: Pick<TarEntry, 'sizeBytes' | 'mode' | 'modifiedMs' | 'target'>,
 ): Buffer {
-  const bytes = Buffer.alloc(blockBytes);
+  // From the pool: a buffer of its own for each of a million headers would be freed late.
+  const bytes = Buffer.allocUnsafe(blockBytes).fill(0);
   const put = (text: string, at: number, maxBytes: number): void => void bytes.write(text, at, maxBytes, 'latin1');
   const octal = (value: number, at: number, digits: number): void => put(`${value.toString(8).padStart(digits, '0')}`, at, digits);
   put(path.replace(/[^\x20-\x7e]/g, '_'), 0, nameMaxBytes);

@@ -9,6 +9,7 @@ import type { PartWriter } from '../../contracts/backup.ts';
 import { blockBytes, encodeHeader, paddingBytes, type TarEntry } from './tar-entry.ts';
 
 const batchBytes = 262_144;
+const zeros = Buffer.alloc(blockBytes);
 
 export class TarWriter {
   readonly #part: PartWriter;
@@ -38,7 +39,7 @@ export class TarWriter {
 
   async end(): Promise<void> {
     while (this.#leftBytes > 0) await this.content(Buffer.alloc(Math.min(this.#leftBytes, batchBytes)));
-    if (this.#padding > 0) await this.#put(Buffer.alloc(this.#padding));
+    if (this.#padding > 0) await this.#put(zeros.subarray(0, this.#padding));
     this.#padding = 0;
   }
 
