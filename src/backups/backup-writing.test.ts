@@ -132,6 +132,19 @@ describe('a backup being written', () => {
     expect(await readParts(await repository.openBackup('db', 'b1'))).toEqual({ part: new Uint8Array(Buffer.concat(expected)) });
   });
 
+  it('bytes that a driver writes without waiting do not overtake each other', async () => {
+    const { repository, backend } = await makeWorld({ encrypted: true });
+    backend.onPut = async () => await new Promise((resolve) => setTimeout(resolve, 1));
+    const writing = await repository.beginBackup(request);
+    const part = writing.sink.openPart('part', { compressed: true });
+    const chunks = Array.from({ length: 12 }, (_, chunk) => randomBytes(testPieceBytes * 1.5, chunk));
+    const writes = chunks.map((bytes) => part.write(bytes));
+    const ended = part.end();
+    await Promise.all([...writes, ended]);
+    await writing.commit(testFacts());
+    expect(await readParts(await repository.openBackup('db', 'b1'))).toEqual({ part: new Uint8Array(Buffer.concat(chunks)) });
+  });
+
   it('of two that commit one id, one is told, and abandoning does not touch the other', async () => {
     const { repository, reopen } = await makeWorld();
     const [one, two] = [await repository.beginBackup(request), await (await reopen()).beginBackup(request)];
@@ -228,58 +241,6 @@ describe('copies of a backup in another region', () => {
     Object.assign(backend.objects.get(names.at(-1) as string) ?? {}, { replication: 'pending' });
     Object.assign(backend.objects.get(names.at(-2) as string) ?? {}, { replication: 'failed' });
     expect(await repository.readCopies('db', 'b1', never)).toMatchObject({ done: names.length - 2, pending: 1, failed: 1 });
-  });
-});
-
-describe('removing a backup', () => {
-  it('takes the manifest first: killed at any call, it leaves a complete backup or none, and the sweep ends it', async () => {
-    for (let at = 1, isOver = false; !isOver; at += 1) {
-      const world = await makeWorld();
-      await writeBackup(world.repository, { part: randomBytes(5_000) });
-      await world.repository.writeProof(proof());
-      await world.repository.writeTombstone({ component: 'db', backupId: 'b1', atMs: startMs, because: 'old', by: 'retention' });
-      const [entry] = (await world.repository.readCatalogue()).entries;
-      if (entry === undefined) throw new Error('the backup is not there');
-      world.backend.dieAt(at, at % 2 === 0 ? 'before' : 'after');
-      await world.repository.removeBackup(entry).catch(() => undefined);
-      isOver = !world.backend.isDead;
-      world.backend.restart();
-      const repository = await world.reopen();
-      const { entries, unreadable } = await repository.readCatalogue();
-      expect(unreadable).toEqual([]);
-      if (entries.length === 1) expect(await repository.verifyPieces('db', 'b1', never, () => undefined)).toEqual([]);
-      else {
-        world.nowMs += 7_200_000;
-        await repository.sweepOrphans(3_600_000);
-        expect(world.backend.names().filter((name) => /^(?:backups|proofs|tombstones)/.test(name))).toEqual([]);
-      }
-    }
-  });
-
-  it('leaves all of a backup that the store keeps locked, says so, and removes it once the lock is over', async () => {
-    const world = await makeWorld({ capabilities: { lock: true }, lockMs: 5_000 });
-    await writeBackup(world.repository, { text });
-    const [entry] = (await world.repository.readCatalogue()).entries;
-    if (entry === undefined) throw new Error('the backup is not there');
-    expect(entry.lockedUntilMs).toBe(startMs + 5_000);
-    expect(await world.repository.removeBackup(entry)).toEqual({ objects: 0, bytes: 0, locked: 1 });
-    expect(await world.repository.verifyPieces('db', 'b1', never, () => undefined)).toEqual([]);
-    world.nowMs += 5_001;
-    expect(await world.repository.removeBackup(entry)).toMatchObject({ locked: 0 });
-    expect(world.backend.names('backups/')).toEqual([]);
-  });
-
-  it('an attempt that is abandoned under the lock is left, and swept when the lock is over', async () => {
-    const world = await makeWorld({ capabilities: { lock: true }, lockMs: 5_000 });
-    const writing = await world.repository.beginBackup(request);
-    const part = writing.sink.openPart('part');
-    await part.write(text);
-    await part.end();
-    await writing.abandon();
-    expect(world.backend.names('backups/').length).toBeGreaterThan(0);
-    world.nowMs += 5_001;
-    expect(await world.repository.sweepOrphans(1_000)).toMatchObject({ locked: 0 });
-    expect(world.backend.names('backups/')).toEqual([]);
   });
 });
 

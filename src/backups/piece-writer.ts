@@ -50,6 +50,7 @@ export class PieceWriter implements PartWriter {
   readonly #writing: PieceWriting;
   readonly #compressed: boolean;
   #gathering: Gathering | undefined;
+  #written: Promise<void> = Promise.resolve();
   #position = 0;
   /** Resolves when every piece so far is stored and listed. */
   #listed: Promise<void> = Promise.resolve();
@@ -67,6 +68,14 @@ export class PieceWriter implements PartWriter {
 
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#state !== 'open') throw fail('BUG_BROKEN_BELIEF', { message: `bytes were written to the part ${this.name} after its end` });
+    // One after the other, also where the driver does not wait: bytes must never overtake those before them.
+    const before = this.#written;
+    const written = before.then(() => this.#append(bytes));
+    this.#written = written;
+    await written;
+  }
+
+  async #append(bytes: Uint8Array): Promise<void> {
     this.#writing.throwIfOver();
     const { pieceBytes } = this.#writing;
     for (let rest = bytes; rest.length > 0; ) {
@@ -86,6 +95,7 @@ export class PieceWriter implements PartWriter {
   async end(): Promise<void> {
     if (this.#state !== 'open') throw fail('BUG_BROKEN_BELIEF', { message: `the part ${this.name} was ended twice` });
     this.#state = 'ending';
+    await this.#written;
     if (this.#gathering !== undefined) await this.#cut(this.#gathering);
     await this.#listed;
     this.#writing.throwIfOver();
