@@ -30,7 +30,7 @@ describe('parts', () => {
   );
   const part = fc.record({ chunks: fc.array(chunk, { maxLength: 6 }), compressed: fc.boolean() });
 
-  it('[X-05] of any content, in any chunks, any number at once, come back byte for byte', async () => {
+  it('of any content, in any chunks, any number at once, come back byte for byte', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(part, { maxLength: 5 }), fc.boolean(), async (parts, encrypted) => {
         const world = await makeWorld({ encrypted });
@@ -113,7 +113,7 @@ describe('a process that dies', () => {
     }
   });
 
-  it('[X-06] leaves objects that the sweep removes once they are old, and nothing else does', async () => {
+  it('leaves objects that the sweep removes once they are old, and nothing else does', async () => {
     for (let at = 4; at < 14; at += 2) {
       const world = await makeWorld();
       await writeBackup(world.repository, crashParts, { backupId: 'good' });
@@ -208,7 +208,7 @@ describe.each([
     }
   });
 
-  it('[X-06] a manifest that was brought here from elsewhere is refused', async () => {
+  it('a manifest that was brought here from elsewhere is refused', async () => {
     const world = await makeWorld({ encrypted });
     await writeBackup(world.repository, damageParts);
     await writeBackup(world.repository, damageParts, { backupId: 'b2' });
@@ -246,7 +246,7 @@ describe.each([
     }
   });
 
-  it('[X-06] a flipped bit in an archived log is found', async () => {
+  it('a flipped bit in an archived log is found', async () => {
     const world = await makeWorld({ encrypted });
     const archive = await world.repository.openArchive('db', '7000000000000000001');
     await archive.push('000000010000000000000001', randomBytes(700));

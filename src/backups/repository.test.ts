@@ -31,7 +31,7 @@ describe.each([
     expect((await repository.readCatalogue()).entries.map(({ backup }) => backup)).toEqual([record]);
   });
 
-  it('[X-05] keeps an archive that puts whole logs and parts together', async () => {
+  it('keeps an archive that puts whole logs and parts together', async () => {
     const world = await makeWorld({ encrypted });
     const archive = await world.repository.openArchive('db', '7000000000000000001');
     const segment = randomBytes(3_000, 3);

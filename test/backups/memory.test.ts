@@ -17,7 +17,7 @@ function run(...args: string[]): Promise<{ bytes: number; peakMb: number; key: s
   );
 }
 
-it.each(['compressed', 'plain'])('[X-05] a long backup is written and read back in less than 256 MB of memory: %s bytes', async (kind) => {
+it.each(['compressed', 'plain'])('a long backup is written and read back in less than 256 MB of memory: %s bytes', async (kind) => {
   const directory = mkdtempSync(join(top, kind));
   const written = await run('write', directory, kind);
   expect(written.bytes).toBeGreaterThanOrEqual(240e6);

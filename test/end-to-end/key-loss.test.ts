@@ -72,7 +72,7 @@ async function askCopy(into: string, server: RunningPostgres, question: string):
 }
 
 describeSystem(['postgresql-15', 'versitygw'], 'nothing left but the bucket and the recovery key', () => {
-  it('[S4-39] [S5-09] [X-06] holdfast-restore brings PostgreSQL back with every archived row', async () => {
+  it('[S5-09] [X-06] holdfast-restore brings PostgreSQL back with every archived row', async () => {
     const bucket = await startVersitygw();
     onTestFinished(() => bucket.stop());
     await bucket.makeBucket('dr-backups');

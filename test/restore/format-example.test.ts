@@ -24,7 +24,7 @@ function unseal(key: Uint8Array, nonce: string, sealed: Uint8Array, words: strin
   return Buffer.concat([decipher.update(sealed.subarray(0, -16)), decipher.final()]);
 }
 
-it('[X-05] the worked example of the format is what the code writes, and can be read with the formulas of the document alone', async () => {
+it('the worked example of the format is what the code writes, and can be read with the formulas of the document alone', async () => {
   const state = { nowMs: startMs };
   const backend = new MemoryBackend({ nowMs: () => state.nowMs });
   let recoveryKey = '';

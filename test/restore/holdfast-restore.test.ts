@@ -105,7 +105,7 @@ async function fillBackup(repository: Repository): Promise<void> {
 }
 
 describe('holdfast-restore', () => {
-  it('[S4-39] puts the log that a backup carries itself where PostgreSQL looks for it, filled up to its length, and other systems’ parts as they are', async () => {
+  it('puts the log that a backup carries itself where PostgreSQL looks for it, filled up to its length, and other systems’ parts as they are', async () => {
     const { repository, directory, key } = await make('carried', true);
     const source = join(top, 'carried-source');
     mkdirSync(join(source, 'pg_tblspc'), { recursive: true });
@@ -153,7 +153,7 @@ describe.each([
 
   const intoOf = (name: string) => join(top, `into-${kind}-${name}`);
 
-  it('[S4-39] restores with only the repository and the key: files, tablespaces, archived log', async () => {
+  it('restores with only the repository and the key: files, tablespaces, archived log', async () => {
     const into = intoOf('whole');
     const ended = await run(['restore', directory, 'orders-db', '--into', into, '--json'], key);
     expect(ended.stderr).not.toContain('BUG');
