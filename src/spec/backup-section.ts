@@ -6,20 +6,10 @@ import { z } from 'zod';
 import { nearestWord } from '../base/nearest.ts';
 import { type BackupKind, type ProofLevel, proofLevels } from '../contracts/backup.ts';
 import { duration, share } from '../contracts/options.ts';
-import { boundedDuration, dayMs, minuteMs } from './bounded-duration.ts';
+import { boundedDuration, dayMs } from './bounded-duration.ts';
 import type { FaultCollector } from './fault-collector.ts';
-import { patternOf, schedule, timezone } from './schedules.ts';
-
-/** When something happens by itself. */
-export interface ScheduleSpec {
-  /** As people wrote it: `daily`, `0 4 * * 0`. */
-  readonly written: string;
-  /** Five cron fields. */
-  readonly pattern: string;
-  readonly timezone: string;
-  /** Each run is put off by up to this share of the time between two runs, so that many platforms do not all begin at once. */
-  readonly jitterShare: number;
-}
+import { type ScheduleSpec, scheduleOf } from './schedule-spec.ts';
+import { schedule, timezone } from './schedules.ts';
 
 /** What is kept; the rules add to each other: what any of them keeps is kept. */
 export interface KeepSpec {
@@ -63,9 +53,6 @@ export interface BackupSpec {
   /** Name of the repository. */
   readonly to: string;
 }
-
-/** A few percent are enough to spread the load, and too little to be noticed. */
-const jitterShareDefault = 0.03;
 
 const text = (description: string, example: string) =>
   z
@@ -304,13 +291,6 @@ function repositoryOf(entry: Written, path: readonly (string | number)[], readin
   return undefined;
 }
 
-const scheduleOf = (written: string, zone: string, jitterShare: number | undefined): ScheduleSpec => ({
-  written,
-  pattern: patternOf(written),
-  timezone: zone,
-  jitterShare: jitterShare ?? jitterShareDefault,
-});
-
 function proveOf(prove: NonNullable<Written['prove']>, zone: string): ProveSpec {
   return {
     schedule: scheduleOf(prove.every, zone, prove.jitter),
@@ -324,6 +304,3 @@ function proveOf(prove: NonNullable<Written['prove']>, zone: string): ProveSpec 
 function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
 }
-
-/** At most so much jitter where the spec names none: a monthly backup is not put off by a day. */
-export const jitterMsMost = 10 * minuteMs;

@@ -10,6 +10,8 @@ import { boundedDuration, dayMs, hourMs } from './bounded-duration.ts';
 import type { FaultCollector } from './fault-collector.ts';
 import { childOf, entriesOf, type LocatedNode, pickEntries } from './located-node.ts';
 import type { EncryptionSpec, RepositorySpec } from './repository-spec.ts';
+import { scheduleOf } from './schedule-spec.ts';
+import { schedule } from './schedules.ts';
 import type { Schema } from './schema-shape.ts';
 import type { SecretPlacement } from './secret-placement.ts';
 import { nameSchema } from './section-schemas.ts';
@@ -64,6 +66,7 @@ export const repositoryCommonSchema = z.strictObject({
       examples: [{ passphrase: { file: '/etc/holdfast/backup.passphrase' } }],
     })
     .optional(),
+  prune: schedule('When what nothing keeps any more is removed (left out: only by holdfast backups prune --yes)').optional(),
   lock: boundedDuration('Nothing stored can be removed for so long', hourMs, 3_650 * dayMs, ['30d']).optional(),
 });
 
@@ -125,6 +128,7 @@ export async function readRepository(name: string, node: LocatedNode, reading: R
     ...(inRegion === undefined ? {} : { inRegion }),
     ...(encryption === undefined ? {} : { encryption }),
     ...(storeKey === undefined ? {} : { storeKey }),
+    ...(common.prune === undefined ? {} : { prune: scheduleOf(common.prune, 'UTC') }),
     ...(common.lock === undefined ? {} : { lockMs: common.lock }),
   };
 }

@@ -1,5 +1,6 @@
 /** A repository of the spec after validation. */
 import type { Secret } from '../base/secret.ts';
+import type { ScheduleSpec } from './schedule-spec.ts';
 
 /** What opens the repository. */
 export type EncryptionSpec = { readonly kind: 'passphrase' | 'key'; readonly secret: Secret };
@@ -16,6 +17,8 @@ export interface RepositorySpec {
   readonly encryption?: EncryptionSpec;
   /** The key of a key management service by which the store itself encrypts. */
   readonly storeKey?: string;
+  /** When what nothing keeps any more is removed; undefined: only when somebody says so. */
+  readonly prune?: ScheduleSpec;
   /** Nothing stored can be removed for so long, by anybody. */
   readonly lockMs?: number;
 }

@@ -2,7 +2,7 @@
 import { Cron } from 'croner';
 import { assert } from '../base/assert.ts';
 import { formatInstant } from '../base/instants.ts';
-import type { ScheduleSpec } from './backup-section.ts';
+import type { ScheduleSpec } from './schedule-spec.ts';
 
 type Pattern = Pick<ScheduleSpec, 'pattern' | 'timezone'>;
 

@@ -27,7 +27,7 @@ export function backupStatusText(status: BackupStatus, nowMs: number, palette: P
   if (schedules.length === 0 && archives.length === 0) return [];
   const rows = [
     ...schedules.map((one) => [
-      `  ${one.kind} ${one.id.replace('#proof', '')}`,
+      `  ${one.kind} ${one.id.replace(/#.*$/, '')}`,
       `last ${lastText(one, nowMs, palette)}`,
       one.nextMs === undefined ? '' : palette.dim(`next ${formatInstant(one.nextMs)}`),
     ]),

@@ -5,27 +5,18 @@ import type { AlarmInput, ArchiverState, BackupExpectation, BackupFault, KeyStat
 import type { Catalogue } from '../../backups/records.ts';
 import { computeRecoveryWindows, type RecoveryWindow } from '../../backups/recovery-points.ts';
 import { asHoldfastError } from '../../base/errors.ts';
-import type { JsonObject } from '../../base/json.ts';
 import type { StateStore } from '../../contracts/state-store.ts';
 import { longestPauseMs } from '../../spec/schedule-times.ts';
-import type { ComponentSpec, Spec } from '../../spec/spec.ts';
+import type { ComponentSpec } from '../../spec/spec.ts';
 import { loadExecution } from '../../state/journal.ts';
-import { putRecord } from '../../watch/watch-records.ts';
 import type { BackupParts } from './backup-parts.ts';
 import { type ArchiveStatus, readBackupStatus, type ScheduleStatus } from './backup-status.ts';
 import { repositoriesOf } from './list-backups.ts';
-import { plannedRuns, scheduleId } from './schedules-of.ts';
+import { readSince } from './run-records.ts';
+import { scheduleId } from './schedules-of.ts';
 
 /** Where no objective says how much may be lost. */
 const lagMsDefault = 15 * 60_000;
-const sinceKey = (id: string) => `backup-since/${id}`;
-
-/** Remembers since when each backup is asked for: a first one has its time, and no more. */
-export async function rememberSince(spec: Spec, store: StateStore, nowMs: number): Promise<void> {
-  for (const { id } of plannedRuns(spec))
-    if ((await store.get(sinceKey(id))) === undefined) await store.commit([putRecord(sinceKey(id), { atMs: nowMs })]);
-}
-
 /** @param served whether a process keeps the schedules and archives going now */
 export async function readBackupFaults(parts: BackupParts, served: boolean): Promise<readonly BackupFault[]> {
   const input = await readAlarmInput(parts, served);
@@ -38,7 +29,7 @@ export async function readAlarmInput(parts: BackupParts, served: boolean): Promi
   const backedUp = [...spec.components.values()].filter((component) => (component.backup ?? []).length > 0);
   if (backedUp.length === 0) return undefined;
   const nowMs = host.clock.nowMs();
-  const status = await readBackupStatus(spec, store, nowMs);
+  const [status, since] = await Promise.all([readBackupStatus(spec, store, nowMs), readSince(store)]);
   const { catalogue, windows, keys } = await readRepositories(parts);
   const closed = new Set(keys.filter(({ reachable }) => !reachable).map(({ repository }) => repository));
   const rpoMs = new Map(
@@ -48,7 +39,8 @@ export async function readAlarmInput(parts: BackupParts, served: boolean): Promi
   );
   const expectations: BackupExpectation[] = [];
   for (const component of backedUp)
-    for (const expectation of await expectationsOf(component, status.schedules, closed, store, nowMs)) expectations.push(expectation);
+    for (const expectation of await expectationsOf(component, status.schedules, closed, { store, since, nowMs }))
+      expectations.push(expectation);
   // Of a repository that can't be read it is not known what is in it: only that is said.
   for (const component of backedUp) if ((component.backup ?? []).every(({ to }) => closed.has(to))) rpoMs.delete(component.name);
   const archivers = status.archives.map((archive) => archiverOf(archive, served, rpoMs.get(archive.component) ?? lagMsDefault));
@@ -81,8 +73,7 @@ async function expectationsOf(
   component: ComponentSpec,
   schedules: readonly ScheduleStatus[],
   closed: ReadonlySet<string>,
-  store: StateStore,
-  nowMs: number,
+  { store, since, nowMs }: { readonly store: StateStore; readonly since: ReadonlyMap<string, number>; readonly nowMs: number },
 ): Promise<readonly BackupExpectation[]> {
   const found: BackupExpectation[] = [];
   for (const backup of component.backup ?? []) {
@@ -90,13 +81,12 @@ async function expectationsOf(
     const id = scheduleId(component.name, backup);
     const { what, schedule, prove } = backup;
     const everyMs = schedule && longestPauseMs(schedule, nowMs);
-    const since = (await store.get(sinceKey(id)))?.value as JsonObject | undefined;
     const last = schedules.find((one) => one.id === id)?.last;
     found.push({
       component: component.name,
       what,
       // Nobody ever served this spec: nothing was ever going to be taken, which is as bad as being late.
-      sinceMs: typeof since?.atMs === 'number' ? since.atMs : nowMs - lateAfterMs(everyMs ?? 0) - 1,
+      sinceMs: since.get(id) ?? nowMs - lateAfterMs(everyMs ?? 0) - 1,
       ...(everyMs === undefined ? {} : { everyMs }),
       ...(prove ? { prove: { level: prove.level, everyMs: longestPauseMs(prove.schedule, nowMs) } } : {}),
       ...(last?.state === 'failed'

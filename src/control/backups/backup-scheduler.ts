@@ -1,5 +1,5 @@
 /**
- * Begins what is due: backups and proofs, each as an execution. It decides with `computeDue` from the state alone, so whoever serves next goes on from there.
+ * Begins what is due: backups, proofs and prunes, each as an execution. It decides with `computeDue` from the state alone, so whoever serves next goes on from there.
  *
  * Invariants: nothing is begun while a change of the platform is under way (the source may be about to change, and its machine has better things to do), nor without the lease of the
  * process that serves; never two of one kind and component, which the slot in the state sees to. What is under way is not touched here: the engine runs and resumes it.
@@ -7,11 +7,10 @@
 import { asHoldfastError, HoldfastError } from '../../base/errors.ts';
 import type { Control } from '../control.ts';
 import { executionUnderWay } from '../executions.ts';
-import { rememberSince } from './backup-faults.ts';
-import { beginBackup, beginProof } from './begin.ts';
+import { beginBackup, beginProof, beginPrune } from './begin.ts';
 import { computeDue, type Due, type LastRun, type Scheduled } from './compute-due.ts';
-import { type RunRecord, readLastRun, readRunRecords, runRecordChange } from './run-records.ts';
-import { type PlannedRun, plannedRuns } from './schedules-of.ts';
+import { type RunRecord, readLastRun, readRunRecords, readSince, rememberSince, runRecordChange, wasEverDone } from './run-records.ts';
+import { hasGround, type PlannedRun, plannedRuns } from './schedules-of.ts';
 
 const lookEveryMs = 1_000;
 
@@ -38,7 +37,12 @@ export class BackupScheduler {
     const { clock } = this.#control.parts.host;
     if (this.#runs.length === 0) return;
     if (this.#lookedAtMonotonicMs !== undefined && clock.monotonicMs() - this.#lookedAtMonotonicMs < lookEveryMs) return;
-    if (this.#lookedAtMonotonicMs === undefined) await rememberSince(this.#control.parts.spec, this.#control.parts.store, clock.nowMs());
+    if (this.#lookedAtMonotonicMs === undefined)
+      await rememberSince(
+        this.#runs.map(({ id }) => id),
+        this.#control.parts.store,
+        clock.nowMs(),
+      );
     this.#lookedAtMonotonicMs = clock.monotonicMs();
     const records = await readRunRecords(this.#control.parts.store);
     const due = computeDue(...(await this.#situation(records)), clock.nowMs());
@@ -55,16 +59,16 @@ export class BackupScheduler {
       const record = records.get(id);
       if (record) lastRuns.set(id, await readLastRun(this.#control.parts.store, record, this.#ended));
     }
+    const since = await readSince(this.#control.parts.store);
+    const nowMs = this.#control.parts.host.clock.nowMs();
     const scheduled: Scheduled[] = [];
     for (const run of this.#runs) {
       const { id, schedule } = run;
       if (run.kind === 'backup') scheduled.push({ id, schedule, first: 'at-once', retries: true });
       else {
-        const before = lastRuns.get(run.after);
-        const first = records.has(id) ? undefined : before;
-        // Before the first backup there is nothing to prove.
-        if (records.has(id) || first !== undefined)
-          scheduled.push({ id, schedule, first: { afterMs: first?.beganMs ?? 0 }, retries: false });
+        // Before the first backup there is nothing to prove, nor to remove.
+        if (!hasGround(run, (other) => wasEverDone(records.get(other), lastRuns.get(other)))) continue;
+        scheduled.push({ id, schedule, first: { afterMs: since.get(id) ?? nowMs }, retries: false });
       }
     }
     return [scheduled, lastRuns];
@@ -86,12 +90,15 @@ export class BackupScheduler {
 
   async #beginRun(run: PlannedRun, due: Due, count: number): Promise<string> {
     const { host, controller } = this.#control.parts;
-    const { component, backup, schedule } = run;
+    const { schedule } = run;
     const id = this.#control.newExecutionId(run.kind);
     const alongside = [runRecordChange(run.id, { beganMs: host.clock.nowMs(), execution: id, count })];
     const by = { by: controller, alongside, id };
+    const bySchedule = `every ${schedule.written}`;
+    if (run.kind === 'prune') return beginPrune(this.#control, run.repository, { ...by, because: bySchedule });
+    const { component, backup } = run;
     if (run.kind === 'backup') {
-      const because = { first: 'there is none yet', retry: 'the one before failed', schedule: `every ${schedule.written}` }[due.because];
+      const because = { first: 'there is none yet', retry: 'the one before failed', schedule: bySchedule }[due.because];
       return (await beginBackup(this.#control, { ...by, component, what: backup.what, repository: backup.to, because })).execution;
     }
     const { prove } = backup;
@@ -105,6 +112,6 @@ export class BackupScheduler {
       checks: prove?.checks.map((check) => ({ ...check })) ?? [],
       ...(prove?.withinMs === undefined ? {} : { withinMs: prove.withinMs }),
     };
-    return beginProof(this.#control, want, { ...by, because: `every ${schedule.written}` });
+    return beginProof(this.#control, want, { ...by, because: bySchedule });
   }
 }

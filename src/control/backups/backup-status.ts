@@ -3,12 +3,13 @@ import type { StateStore } from '../../contracts/state-store.ts';
 import type { Spec } from '../../spec/spec.ts';
 import { type ArchiverRecord, readArchiverRecords } from './archiver-records.ts';
 import { computeNext, type LastRun, type Scheduled } from './compute-due.ts';
-import { readLastRun, readRunRecords } from './run-records.ts';
-import { plannedRuns, scheduleId } from './schedules-of.ts';
+import { readLastRun, readRunRecords, readSince, wasEverDone } from './run-records.ts';
+import { hasGround, type PlannedRun, plannedRuns, scheduleId } from './schedules-of.ts';
 
 export interface ScheduleStatus {
   readonly id: string;
-  readonly kind: 'backup' | 'proof';
+  readonly kind: PlannedRun['kind'];
+  /** Or the repository that is pruned. */
   readonly component: string;
   readonly every: string;
   readonly last?: LastRun & { readonly execution: string };
@@ -43,7 +44,7 @@ export async function readBackupStatus(spec: Spec, store: StateStore, nowMs: num
 async function readSchedules(spec: Spec, store: StateStore, nowMs: number): Promise<readonly ScheduleStatus[]> {
   const runs = plannedRuns(spec);
   if (runs.length === 0) return [];
-  const records = await readRunRecords(store);
+  const [records, firsts] = await Promise.all([readRunRecords(store), readSince(store)]);
   const lasts = new Map<string, LastRun>();
   const ended = new Map<string, LastRun>();
   for (const { id } of runs) {
@@ -51,12 +52,16 @@ async function readSchedules(spec: Spec, store: StateStore, nowMs: number): Prom
     if (record) lasts.set(id, await readLastRun(store, record, ended));
   }
   return runs.map((run) => {
-    const { id, kind, component, schedule } = run;
+    const { id, kind, schedule } = run;
+    const component = run.kind === 'prune' ? run.repository : run.component;
     const last = lasts.get(id);
     const record = records.get(id);
-    const since = kind === 'proof' ? lasts.get(run.after)?.beganMs : undefined;
+    const since = kind === 'backup' ? undefined : firsts.get(id);
     const scheduled: Scheduled = { id, schedule, first: since === undefined ? 'at-once' : { afterMs: since }, retries: kind === 'backup' };
-    const waits = last?.state === 'running' || (kind === 'proof' && last === undefined && since === undefined);
+    const waits =
+      last?.state === 'running' ||
+      (since === undefined && kind !== 'backup') ||
+      !hasGround(run, (other) => wasEverDone(records.get(other), lasts.get(other)));
     return {
       id,
       kind,

@@ -16,7 +16,7 @@ const backup = `    backup:
       - { what: base, every: "0 * * * *", jitter: 0%, keep: { proven: 2 }, prove: { every: "30 4 * * *", level: P4, jitter: 0%, targets: newest, within: 20s } }
       - { what: log, continuous: true, keep: 7d }
 `;
-const text = toySpecText('{ automatic: true, grace: 1s }', 'repositories: { main: { driver: memory } }\n').replace(
+const text = toySpecText('{ automatic: true, grace: 1s }', 'repositories: { main: { driver: memory, prune: "0 6 * * *" } }\n').replace(
   '    replication: synchronous\n',
   `    replication: synchronous\n${backup}`,
 );
@@ -74,6 +74,14 @@ describe('serve', () => {
     const levels = (answer as unknown as { backups: { level: string }[] }).backups.map(({ level }) => level);
     expect(levels.filter((level) => level === 'P4')).toHaveLength(1);
     expect(store.restorer.runningCopies.size).toBe(0);
+  });
+
+  it('[S5-08] prunes by schedule where the spec says so: what is not proven stays', async () => {
+    await platform.serve();
+    await until(async () => (await ended('prune')).length === 1, 8 * hour, 20_000);
+    expect((await ended('prune'))[0]).toMatchObject({ status: 'done', reason: 'every 0 6 * * *' });
+    const { answer } = await run('backups db --json');
+    expect((answer as unknown as { backups: unknown[] }).backups.length).toBe((await ended('backup')).length);
   });
 
   it('a backup that is killed is taken up by the next process, under the same id, and is there once', async () => {
@@ -155,7 +163,7 @@ describe('serve', () => {
 describe('a new repository', () => {
   const encrypted = (key = '{ passphrase: { file: /passphrase } }') => {
     const empty = new MemoryBackend({ nowMs: () => platform.host.clock.nowMs() });
-    const withKey = text.replace('{ driver: memory }', `{ driver: memory, encryption: ${key} }`);
+    const withKey = text.replace(/{ driver: memory.* }(?= })/, `{ driver: memory, encryption: ${key} }`);
     platform = new ToyPlatform(withKey, { driver: store, backend: empty });
     return empty;
   };

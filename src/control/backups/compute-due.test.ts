@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ScheduleSpec } from '../../spec/backup-section.ts';
+import type { ScheduleSpec } from '../../spec/schedule-spec.ts';
 import { computeDue, computeNext, jitterMs, type LastRun, type Scheduled } from './compute-due.ts';
 
 const at = (text: string) => Date.parse(text);

@@ -6,7 +6,7 @@
  * as the schedule says. A failed run is tried again before the next instant, after a pause.
  */
 import { createHash } from 'node:crypto';
-import { jitterMsMost, type ScheduleSpec } from '../../spec/backup-section.ts';
+import { jitterMsMost, type ScheduleSpec } from '../../spec/schedule-spec.ts';
 import { nextTimeMs } from '../../spec/schedule-times.ts';
 
 export interface Scheduled {

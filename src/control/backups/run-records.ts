@@ -36,3 +36,21 @@ export async function readLastRun(store: StateStore, record: RunRecord, ended: M
   ended.set(execution, last);
   return last;
 }
+
+/** Whether it has ever ended well, as far as is known: of an earlier one than the last, only that there was one. */
+export const wasEverDone = (record: RunRecord | undefined, last: LastRun | undefined): boolean =>
+  record !== undefined && (record.count > 1 || last?.state === 'done');
+
+const sincePrefix = 'backup-since/';
+
+/** Remembers since when each schedule is asked for: what comes first of it counts from there, and a first backup has its time, and no more. */
+export async function rememberSince(ids: readonly string[], store: StateStore, nowMs: number): Promise<void> {
+  for (const id of ids)
+    if ((await store.get(`${sincePrefix}${id}`)) === undefined) await store.commit([putRecord(`${sincePrefix}${id}`, { atMs: nowMs })]);
+}
+
+/** Since when each schedule is asked for; those that nobody ever served are not in it. */
+export async function readSince(store: StateStore): Promise<ReadonlyMap<string, number>> {
+  const entries = await store.range(sincePrefix);
+  return new Map(entries.map((entry) => [entry.key.slice(sincePrefix.length), Number((entry.value as JsonObject).atMs)]));
+}

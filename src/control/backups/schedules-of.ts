@@ -1,5 +1,6 @@
-/** Everything in a spec that has a schedule: backups and their proofs. Pure. */
-import type { BackupSpec, ScheduleSpec } from '../../spec/backup-section.ts';
+/** Everything in a spec that has a schedule: backups, their proofs, and the pruning of repositories. Pure. */
+import type { BackupSpec } from '../../spec/backup-section.ts';
+import type { ScheduleSpec } from '../../spec/schedule-spec.ts';
 import type { Spec } from '../../spec/spec.ts';
 
 export type PlannedRun =
@@ -18,6 +19,14 @@ export type PlannedRun =
       readonly schedule: ScheduleSpec;
       /** The run that must have been done before there is anything to prove. */
       readonly after: string;
+    }
+  | {
+      readonly kind: 'prune';
+      readonly id: string;
+      readonly repository: string;
+      readonly schedule: ScheduleSpec;
+      /** Runs of which one must have been done before there can be anything to remove. */
+      readonly afterAny: readonly string[];
     };
 
 export function plannedRuns(spec: Spec): readonly PlannedRun[] {
@@ -31,8 +40,19 @@ export function plannedRuns(spec: Spec): readonly PlannedRun[] {
         runs.push({ kind: 'proof', id: `${id}#proof`, component: component.name, backup, schedule: backup.prove.schedule, after: id });
     }
   }
+  for (const { name, prune } of spec.repositories?.values() ?? []) {
+    if (prune === undefined) continue;
+    const afterAny = runs.flatMap((run) => (run.kind === 'backup' && run.backup.to === name ? [run.id] : []));
+    runs.push({ kind: 'prune', id: `${name}#prune`, repository: name, schedule: prune, afterAny });
+  }
   return runs;
 }
 
 export const scheduleId = (component: string, backup: Pick<BackupSpec, 'what' | 'to'>): string =>
   `${component}/${backup.what}@${backup.to}`;
+
+/** Whether there is what it works on: something to prove, something that may have to go. `wasDone`: whether a run of that id has ever ended well. */
+export function hasGround(run: PlannedRun, wasDone: (id: string) => boolean): boolean {
+  if (run.kind === 'backup') return true;
+  return run.kind === 'proof' ? wasDone(run.after) : run.afterAny.some(wasDone);
+}
