@@ -253,5 +253,12 @@ describe('the store of a repository', () => {
     world.nowMs += 10;
     expect((await world.repository.check(never)).lock).toBe(true);
     expect((await world.reopen()).capabilities.lock).toBe(true);
+    capabilities.lock = false;
+    for (let look = 0; look < 20; look += 1) {
+      world.nowMs += 1_000;
+      await world.repository.check(never);
+    }
+    expect(world.backend.names('capabilities/')).toHaveLength(5);
+    expect((await world.reopen()).capabilities.lock).toBe(false);
   });
 });

@@ -11,7 +11,7 @@ import { Archive } from './archive.ts';
 import type { BackupCopies, BackupRepository, BackupWriting, RepositoryLease } from './backup-repository.ts';
 import { openBackupSeal } from './backup-seal.ts';
 import { type BackupRequest, beginBackupWriting } from './backup-writing.ts';
-import { writeCapabilities } from './capability-records.ts';
+import { forgetOldCapabilities, writeCapabilities } from './capability-records.ts';
 import { readCatalogue } from './catalogue.ts';
 import { describeBackup } from './describe-backup.ts';
 import { writeGap } from './gaps.ts';
@@ -157,6 +157,7 @@ export class Repository implements BackupRepository {
     const capabilities = await store.backend.probe(signal);
     await writeCapabilities(store, facts.id, capabilities);
     await store.backend.barrier();
+    await forgetOldCapabilities(store, facts.id);
     this.#capabilities = capabilities;
     return capabilities;
   }
