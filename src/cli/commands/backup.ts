@@ -40,6 +40,8 @@ export async function backup(context: CommandContext, name: string, options: Bac
     const parts = session.control.backups;
     const component = parts.component(name);
     const { what, to } = chooseBackup(component, options.what, options.repository);
+    // A repository that is away is said at once; an execution would wait for it to come back.
+    await parts.repository(to);
     const by = personOf(context.options, context.wiring);
     const { execution, backupId } = await beginBackup(session.control, {
       component: name,

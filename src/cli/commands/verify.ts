@@ -30,6 +30,8 @@ export async function verify(context: CommandContext, name: string, backupId: st
     const parts = session.control.backups;
     const component = parts.component(name);
     const entry = chooseBackup(component, options.what, options.repository);
+    // As with a backup: said at once, not waited for.
+    await parts.repository(entry.to);
     const by = personOf(context.options, context.wiring);
     const execution = await beginProof(
       session.control,

@@ -313,6 +313,9 @@ describe('commands', () => {
     backend.fault = () => ({ error: fail('STORE_UNREACHABLE', { message: 'the store is away' }) });
     expect(await run('repository check')).toMatchObject({ code: 3, out: expect.stringMatching(/main: the store is away/) });
     expect(await run('backups')).toMatchObject({ code: 1, out: expect.stringMatching(/main: the store is away/) });
+    for (const line of ['backup db', 'verify db', 'restore db --into /x --dry-run', 'backups prune'])
+      expect(await run(line)).toMatchObject({ code: 1, err: expect.stringMatching(/STORE_UNREACHABLE.*the store is away/) });
+    expect(await listExecutions(platform.state.open())).toEqual([]);
     const check = (await run('check --json')).answer as unknown as { backups: { alarm: string }[] };
     expect(check.backups.map(({ alarm }) => alarm)).toContain('key-unreachable');
   });
