@@ -233,7 +233,8 @@ describeSystem('postgresql-15', 'archives of PostgreSQL 15', () => {
     const before = await world.backUp('base', { archived: true });
     const standby = await startStandby(world.server);
     others.push(standby);
-    await world.server.query(`INSERT INTO public.orders VALUES (${(number += 1)})`);
+    number += 1;
+    await world.server.query(`INSERT INTO public.orders VALUES (${number})`);
     await archived();
     const [row] = await world.server.query('SELECT pg_current_wal_lsn()::text AS lsn');
     await until(async () => (await standby.query(`SELECT pg_last_wal_replay_lsn() >= '${row?.['lsn']}' AS there`))[0]?.['there']);

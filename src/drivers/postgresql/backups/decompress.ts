@@ -3,7 +3,7 @@ import { Readable, type Transform } from 'node:stream';
 import { createZstdDecompress } from 'node:zlib';
 import { fail, HoldfastError } from '../../../base/errors.ts';
 
-const chunkBytes = 1024 * 1024;
+const chunkBytes = 256 * 1024;
 
 export async function* decompress(name: string, content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const input = Readable.from(content, { objectMode: false, highWaterMark: chunkBytes });

@@ -18,18 +18,21 @@ export interface SnapshotTable {
   readonly materialized: boolean;
 }
 
-export interface ExactSnapshotRequest {
+export interface ExactSnapshotRequest<T extends SnapshotTable> {
   /** By database: their transactions are the snapshots, and stay open. */
   readonly sessions: ReadonlyMap<string, SqlSession>;
   /** Others, for the locks. */
   readonly locking: ReadonlyMap<string, SqlSession>;
   readonly control: SqlSession;
-  readonly tables: readonly SnapshotTable[];
+  /** As they are now, each time anew: tables come and go. */
+  listTables(): Promise<readonly T[]>;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-export interface ExactSnapshot {
+export interface ExactSnapshot<T extends SnapshotTable> {
+  /** What the snapshots can be asked for. */
+  readonly tables: readonly T[];
   /** Undefined: no place could be told, the snapshots are those of some moment. */
   readonly lsn: Lsn | undefined;
   readonly how: 'quiet' | 'locked' | 'inexact' | 'own';
@@ -41,77 +44,111 @@ const lockTries = 6;
 const lockWaitMs = 150;
 const lockPauseMs = 400;
 
-export async function takeExactSnapshot(request: ExactSnapshotRequest): Promise<ExactSnapshot> {
+export async function takeExactSnapshot<T extends SnapshotTable>(request: ExactSnapshotRequest<T>): Promise<ExactSnapshot<T>> {
   for (let tries = 0; tries < quietTries; tries += 1) {
-    const lsn = await tryQuiet(request);
-    if (lsn !== undefined) return { lsn, how: 'quiet' };
+    const tables = await request.listTables();
+    const lsn = await attempt(request, () => tryQuiet(request, tables));
+    if (lsn !== undefined) return { tables, lsn, how: 'quiet' };
     await end(request.sessions);
     await request.clock.sleep(quietPauseMs);
   }
   for (let tries = 0; tries < lockTries; tries += 1) {
-    const lsn = await tryLocked(request);
-    if (lsn !== undefined) return { lsn, how: 'locked' };
+    const tables = await request.listTables();
+    const lsn = await attempt(request, () => tryLocked(request, tables)).finally(() => end(request.locking));
+    if (lsn !== undefined) return { tables, lsn, how: 'locked' };
     await end(request.sessions);
     await request.clock.sleep(lockPauseMs);
   }
-  for (const session of request.sessions.values()) await begin(session);
-  return { lsn: undefined, how: 'inexact' };
+  return { ...(await takeOwnSnapshots(request)), how: 'inexact' };
 }
 
 /** One for each database, of whatever moment. */
-export async function takeOwnSnapshots(sessions: ReadonlyMap<string, SqlSession>): Promise<ExactSnapshot> {
-  await Promise.all([...sessions.values()].map(begin));
-  return { lsn: undefined, how: 'own' };
+export async function takeOwnSnapshots<T extends SnapshotTable>(
+  request: Pick<ExactSnapshotRequest<T>, 'sessions' | 'listTables' | 'clock' | 'log'>,
+): Promise<ExactSnapshot<T>> {
+  for (let tries = 0; tries < lockTries; tries += 1) {
+    const tables = await request.listTables();
+    const begun = await attempt(request, () => beginAll(request.sessions, tables));
+    if (begun !== undefined) return { tables, lsn: undefined, how: 'own' };
+    await end(request.sessions);
+    await request.clock.sleep(quietPauseMs);
+  }
+  // Nothing keeps the tables from being dropped or emptied meanwhile; what then fails is said of each.
+  const tables = await request.listTables();
+  await beginAll(request.sessions, []);
+  return { tables, lsn: undefined, how: 'own' };
+}
+
+/**
+ * Undefined where the tables could not be locked. 55P03: somebody holds one for longer than we wait. 53200: more tables than the server can lock. 42501: we may not. 40P01: a deadlock.
+ * 42P01: one is gone.
+ */
+async function attempt<R>({ log }: { readonly log: Log }, work: () => Promise<R | undefined>): Promise<R | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    const state = refusalState(error);
+    if (state === undefined || !['55P03', '53200', '42501', '40P01', '42P01'].includes(state)) throw error;
+    log.debug('fingerprint-not-locked', { message: (error as Error).message });
+    return undefined;
+  }
 }
 
 async function endOfLog(control: SqlSession): Promise<string> {
   return String((await control.row('SELECT pg_current_wal_insert_lsn()::text AS lsn'))['lsn']);
 }
 
-/** The transaction's first query takes its snapshot. */
-async function begin(session: SqlSession): Promise<string> {
-  await session.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+/**
+ * The transaction's first query takes its snapshot. Before it the tables are locked as for any reading (LOCK takes no snapshot): to be dropped or emptied by TRUNCATE between the snapshot and
+ * their digest would show in it.
+ */
+async function begin(session: SqlSession, tables: readonly SnapshotTable[]): Promise<string> {
+  const lock = lockWords(tables, 'ACCESS SHARE');
+  await session.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = ${lockWaitMs}${lock}`);
   return String((await session.row('SELECT pg_current_snapshot()::text AS snapshot'))['snapshot']);
+}
+
+function beginAll(sessions: ReadonlyMap<string, SqlSession>, tables: readonly SnapshotTable[]): Promise<readonly string[]> {
+  return Promise.all(
+    [...sessions].map(([database, session]) =>
+      begin(
+        session,
+        tables.filter((table) => table.database === database),
+      ),
+    ),
+  );
 }
 
 async function end(sessions: ReadonlyMap<string, SqlSession>): Promise<void> {
   await Promise.all([...sessions.values()].map((session) => session.query('ROLLBACK')));
 }
 
-async function tryQuiet({ sessions, control }: ExactSnapshotRequest): Promise<Lsn | undefined> {
+async function tryQuiet<T extends SnapshotTable>(
+  { sessions, control }: ExactSnapshotRequest<T>,
+  tables: readonly T[],
+): Promise<Lsn | undefined> {
   const before = await endOfLog(control);
-  const snapshots = await Promise.all([...sessions.values()].map(begin));
+  const snapshots = await beginAll(sessions, tables);
   const after = await endOfLog(control);
   // `xmin:xmax:those in progress between`: none, and the same in every database.
   const quiet = snapshots.every((snapshot) => /^(\d+):\1:$/.test(snapshot)) && new Set(snapshots).size <= 1;
   return quiet && before === after ? parseLsn(after) : undefined;
 }
 
-async function tryLocked(request: ExactSnapshotRequest): Promise<Lsn | undefined> {
-  const { locking, sessions, control, log } = request;
-  try {
-    for (const [database, session] of locking)
-      await lockTables(
-        session,
-        request.tables.filter((table) => table.database === database),
-      );
-    await Promise.all([...sessions.values()].map(begin));
-    return parseLsn(await endOfLog(control));
-  } catch (error) {
-    // 55P03: somebody writes for longer than we wait. 53200: more tables than the server can lock. 42501: we may not. 40P01: a deadlock. 42P01: a table is gone.
-    const state = refusalState(error);
-    if (state === undefined || !['55P03', '53200', '42501', '40P01', '42P01'].includes(state)) throw error;
-    log.info('fingerprint-not-locked', { message: (error as Error).message });
-    return undefined;
-  } finally {
-    await end(locking);
+async function tryLocked<T extends SnapshotTable>(request: ExactSnapshotRequest<T>, tables: readonly T[]): Promise<Lsn> {
+  const { locking, sessions, control } = request;
+  for (const [database, session] of locking) {
+    const own = tables.filter((table) => table.database === database);
+    await session.query(`BEGIN READ WRITE; SET LOCAL lock_timeout = ${lockWaitMs}${lockWords(own, 'SHARE')}`);
   }
+  await beginAll(sessions, tables);
+  return parseLsn(await endOfLog(control));
 }
 
-async function lockTables(session: SqlSession, tables: readonly SnapshotTable[]): Promise<void> {
-  await session.query(`BEGIN READ WRITE; SET LOCAL lock_timeout = ${lockWaitMs}`);
+/** Materialised views can't be locked by name. */
+function lockWords(tables: readonly SnapshotTable[], mode: 'SHARE' | 'ACCESS SHARE'): string {
   const names = tables
     .filter(({ materialized }) => !materialized)
     .map(({ schema, table }) => `ONLY ${quoteName(schema)}.${quoteName(table)}`);
-  if (names.length > 0) await session.query(`LOCK TABLE ${names.join(', ')} IN SHARE MODE`);
+  return names.length === 0 ? '' : `; LOCK TABLE ${names.join(', ')} IN ${mode} MODE`;
 }

@@ -4,7 +4,7 @@
  * It comes after the files, for only what lies behind the end of a backup can be recovered to. A mark is written into the log right behind the place, so that a recovery finds a record there to
  * stop before, also where nobody writes.
  */
-import type { Fingerprint } from '../../../contracts/backup.ts';
+import type { Fingerprint, FingerprintEntry } from '../../../contracts/backup.ts';
 import { type Lsn, parseLsn, positionAt } from '../lsn.ts';
 import { addressOf } from '../options.ts';
 import { type ExactSnapshot, takeExactSnapshot, takeOwnSnapshots } from './exact-snapshot.ts';
@@ -30,7 +30,7 @@ export interface FingerprintRequest {
 
 /** Snapshots that are open, at their place; the digests are computed while the log arrives where it is kept. */
 export class OpenFingerprint {
-  readonly snapshot: ExactSnapshot;
+  readonly snapshot: ExactSnapshot<FingerprintTable>;
   /** The snapshots' own sessions, by database; for pg_dump too, which takes over a snapshot by its name. */
   readonly sessions: ReadonlyMap<string, SqlSession>;
   readonly #request: FingerprintRequest;
@@ -40,7 +40,7 @@ export class OpenFingerprint {
   private constructor(
     request: FingerprintRequest,
     sessions: ReadonlyMap<string, SqlSession>,
-    snapshot: ExactSnapshot,
+    snapshot: ExactSnapshot<FingerprintTable>,
     tables: readonly FingerprintTable[],
     limits: readonly string[],
   ) {
@@ -56,29 +56,32 @@ export class OpenFingerprint {
     const home = addressOf(site.site).database;
     const limits: string[] = [];
     const sessions = new Map<string, SqlSession>();
-    const locking = new Map<string, SqlSession>();
+    const listing = new Map<string, SqlSession>();
     try {
-      const tables: FingerprintTable[] = [];
       for (const database of chooseDatabases(request.databases, home, limits)) {
         const session = await enter(site, database, signal, limits);
         if (!session) continue;
         sessions.set(database, session);
-        if (request.moment === 'exact')
-          locking.set(database, await SqlSession.open(site.host, { ...addressOf(site.site), database }, signal));
-        const found = await readTables(session, database, home);
-        tables.push(...found.tables);
-        limits.push(...found.limits);
+        listing.set(database, await SqlSession.open(site.host, { ...addressOf(site.site), database }, signal));
       }
+      let found: readonly string[] = [];
+      const listTables = async () => {
+        const lists = await Promise.all([...listing].map(([database, session]) => readTables(session, database, home)));
+        found = lists.flatMap((list) => list.limits);
+        return lists.flatMap((list) => list.tables);
+      };
+      const { clock, log } = site.host;
       const snapshot =
         request.moment === 'own'
-          ? await takeOwnSnapshots(sessions)
-          : await takeExactSnapshot({ sessions, locking, control, tables, clock: site.host.clock, log: site.host.log });
-      return new OpenFingerprint(request, sessions, snapshot, settle(tables, snapshot, limits), limits);
+          ? await takeOwnSnapshots({ sessions, listTables, clock, log })
+          : await takeExactSnapshot({ sessions, locking: listing, control, listTables, clock, log });
+      limits.push(...found);
+      return new OpenFingerprint(request, sessions, snapshot, settle(snapshot, limits), limits);
     } catch (error) {
       for (const session of sessions.values()) session.close();
       throw error;
     } finally {
-      for (const session of locking.values()) session.close();
+      for (const session of listing.values()) session.close();
     }
   }
 
@@ -87,13 +90,17 @@ export class OpenFingerprint {
     const plan = planFingerprint(this.#tables, site.options.fingerprint);
     const byName = new Map(this.#tables.map((table) => [table.name, table]));
     const limits = [...this.#limits];
-    const entries = [];
+    const entries: FingerprintEntry[] = [];
     for (const share of plan) {
       const table = byName.get(share.name);
       const session = table && this.sessions.get(table.database);
       if (!table || !session) continue;
-      if (share.stripes !== undefined && moment === 'own') entries.push({ name: table.name, ...(await countTable(session, table)) });
-      else entries.push(await digestTable(session, { ...table, ...share }, key));
+      const entry = await digestOr(session, limits, table.name, () =>
+        share.stripes !== undefined && moment === 'own'
+          ? countTable(session, table).then(({ count }) => ({ name: table.name, count }))
+          : digestTable(session, { ...table, ...share }, key),
+      );
+      if (entry) entries.push(entry);
     }
     const parts = plan.filter(({ stripes }) => stripes !== undefined);
     if (parts.length > 0) {
@@ -110,6 +117,24 @@ export class OpenFingerprint {
 
   close(): void {
     for (const session of this.sessions.values()) session.close();
+  }
+}
+
+/** One table that the server can't read (dropped meanwhile, or damaged) is said, and leaves the others as they are. */
+async function digestOr(
+  session: SqlSession,
+  limits: string[],
+  name: string,
+  work: () => Promise<FingerprintEntry>,
+): Promise<FingerprintEntry | undefined> {
+  await session.query('SAVEPOINT before_table');
+  try {
+    return await work();
+  } catch (error) {
+    if (refusalState(error) === undefined) throw error;
+    await session.query('ROLLBACK TO SAVEPOINT before_table');
+    limits.push(`${name} could not be digested: ${(error as Error).message}`);
+    return undefined;
   }
 }
 
@@ -138,7 +163,7 @@ async function enter(site: PostgresqlSite, database: string, signal: AbortSignal
 }
 
 /** What is left to be digested, and what has to be said. */
-function settle(tables: readonly FingerprintTable[], { how }: ExactSnapshot, limits: string[]): readonly FingerprintTable[] {
+function settle({ how, tables }: ExactSnapshot<FingerprintTable>, limits: string[]): readonly FingerprintTable[] {
   if (how === 'inexact')
     limits.push('writers left no moment at which the place in the log could be told: a copy can not be compared exactly');
   if (how !== 'locked') return tables;

@@ -8,7 +8,7 @@ import { fail } from '../../../base/errors.ts';
 import type { FileStreams, FileWriter, Host } from '../../../host/host.ts';
 
 const blockBytes = 512;
-const queuedMaxBytes = 32 * 1024 * 1024;
+const queuedMaxBytes = 16 * 1024 * 1024;
 const openMost = 64;
 
 interface Entry {
