@@ -19,6 +19,7 @@ export function policyOf(spec: Spec, repository: string, component: string, what
     timezone: own.schedule?.timezone ?? retentionDefaults.timezone,
     provenFrom: provenFrom(own),
     unprovenForMs: unprovenForMs(own, nowMs),
+    leapMaxMs: leapMaxMs(own, nowMs),
     ...(forMs === undefined ? {} : { keepForMs: forMs }),
     ...(windowMs === undefined ? {} : { windowMs }),
   };
@@ -35,4 +36,10 @@ function provenFrom(backup: BackupSpec): ProofLevel {
 function unprovenForMs(backup: BackupSpec, nowMs: number): number {
   if (backup.prove === undefined) return retentionDefaults.unprovenForMs;
   return Math.max(retentionDefaults.unprovenForMs, 2 * longestPauseMs(backup.prove.schedule, nowMs));
+}
+
+/** Between two monthly backups nothing is recorded for a month: that is no clock that leapt. */
+function leapMaxMs(backup: BackupSpec, nowMs: number): number {
+  if (backup.schedule === undefined) return retentionDefaults.leapMaxMs;
+  return Math.max(retentionDefaults.leapMaxMs, 2 * longestPauseMs(backup.schedule, nowMs));
 }
