@@ -157,8 +157,12 @@ describeSystem('postgresql-15', 'archives of PostgreSQL 15', () => {
     expect((await failureOf(atEnd.start())).code).toBe('RECOVERY_FELL_SHORT');
   });
 
-  it('goes on after a restart of the server and of itself: no hole, nothing twice', async () => {
+  it('goes on after its connection was killed, the server restarted, and itself too: no hole, nothing twice', async () => {
     await writeSegment();
+    const killed = await world.server.query('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active');
+    expect(killed).toHaveLength(1);
+    await writeSegment();
+    await archived();
     await world.server.stop({ keepDirectory: true });
     await world.server.start();
     await writeSegment();
