@@ -5,6 +5,7 @@ import * as backup from './commands/backup.ts';
 import type { Bind } from './commands/context.ts';
 import { losses } from './commands/losses.ts';
 import * as repository from './commands/repository.ts';
+import * as repositoryKeys from './commands/repository-keys.ts';
 import { restore } from './commands/restore.ts';
 import { verify } from './commands/verify.ts';
 import { walPush } from './commands/wal-push.ts';
@@ -65,6 +66,16 @@ function addRepositoryCommands(program: Command, bind: Bind): void {
     .command('check [name]')
     .description('try the store and the key (exit code 3: something is in the way)')
     .action(bind((context, name: string | undefined) => repository.checkRepository(context, name)));
+  commands
+    .command('add-key [name]')
+    .description('let one more key open the repository: a recovery key (shown once), or a passphrase; no backup is touched')
+    .option('--recovery-key-file <path>', 'write the recovery key there instead of showing it (for scripts)')
+    .option('--passphrase-file <path>', 'a passphrase, in a file, instead of a recovery key')
+    .action(bind(repositoryKeys.addKey));
+  commands
+    .command('revoke-key <slot> [name]')
+    .description('a key opens the repository no more; the last recovery key stays')
+    .action(bind((context, slot: string, name: string | undefined) => repositoryKeys.revokeKey(context, slot, name)));
   for (const each of commands.commands) each.exitOverride().copyInheritedSettings(program);
 }
 

@@ -20,13 +20,13 @@ interface Opened {
 }
 
 /** The spec with the repositories' own secrets only: the machine that looks after backups need not know the passwords of databases. */
-async function open(context: CommandContext, secrets: 'repositories' | false): Promise<Opened> {
+export async function open(context: CommandContext, secrets: 'repositories' | false): Promise<Opened> {
   const host = openHost(context.options, context.wiring);
   const spec = await loadSpecOrExplain(context.options, context.wiring, host, secrets);
   return { host, spec, opener: new Opener({ catalog: context.wiring.repositories, host, platform: spec.name }) };
 }
 
-function choose(spec: Spec, name: string | undefined): RepositorySpec {
+export function choose(spec: Spec, name: string | undefined): RepositorySpec {
   const names = [...(spec.repositories?.keys() ?? [])];
   const chosen = name ?? (names.length === 1 ? names[0] : undefined);
   const found = chosen === undefined ? undefined : spec.repositories?.get(chosen);
@@ -103,7 +103,7 @@ async function keepInFile(host: Host, path: string, key: string): Promise<string
   return (await host.files.readText(path)).trim();
 }
 
-async function confirmKey(context: CommandContext, host: Host, key: string, file: string | undefined): Promise<string> {
+export async function confirmKey(context: CommandContext, host: Host, key: string, file: string | undefined): Promise<string> {
   const { terminal } = context.wiring;
   if (file !== undefined) {
     if (await host.files.exists(file))

@@ -199,6 +199,27 @@ describe('a new repository', () => {
     expect(await run('repository check')).toMatchObject({ code: 3, out: expect.stringMatching(/opens none of the 2 key slots/) });
   });
 
+  it('a leaked passphrase is changed without touching a backup: a new one is added, the old one revoked, the last recovery key never', async () => {
+    await run('repository create --recovery-key-file /kept --json');
+    expect((await run('backup db')).code).toBe(0);
+    const before = backend.names('backups/');
+    await platform.host.files.writeAtomically('/new', 'another long sentence');
+    const added = await run('repository add-key --passphrase-file /new --json');
+    expect(added.code, added.err).toBe(0);
+    const { slots } = JSON.parse((await run('repository show --json')).out.trim().split('\n').at(-1) as string);
+    const [old] = slots.filter((each: { kind: string }) => each.kind === 'passphrase');
+    const recovery = slots.find((each: { kind: string }) => each.kind === 'recovery');
+    expect(await run(`repository revoke-key ${old.slot}`)).toMatchObject({ code: 0 });
+    expect(await run('repository check')).toMatchObject({ code: 3, out: expect.stringMatching(/opens none of the 2 key slots/) });
+    await platform.host.files.writeAtomically('/passphrase', 'another long sentence');
+    expect(await run(`repository revoke-key ${recovery.slot}`)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/only recovery slot/),
+    });
+    expect(await run('verify db --level P1')).toMatchObject({ code: 0 });
+    expect(backend.names().filter((name) => before.includes(name))).toEqual(before);
+  });
+
   it('with a key in a file: the file is made with it, and opens it from then on', async () => {
     backend = encrypted('{ key: { file: /machine.key } }');
     const made = await run('repository create --recovery-key-file /kept --json');
