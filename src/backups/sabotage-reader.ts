@@ -137,7 +137,10 @@ export async function damageReader(damage: ReaderDamage, reader: BackupReader, c
   const last = damage === 'swap two blocks of the content' ? part.bytes - 2 * blockBytes : part.bytes - 1;
   const atByte = Math.floor(chance() * Math.max(1, last));
   let struck = false;
-  const strike: Strike = { part: part.name, atByte, noteStruck: () => void (struck = true) };
+  const noteStruck = (): void => {
+    struck = true;
+  };
+  const strike: Strike = { part: part.name, atByte, noteStruck };
   if (atByte < 0) throw fail('BUG_BROKEN_BELIEF', { message: 'a place in a part is not negative' });
   return { reader: damagedPart(damage, reader, strike), detail: `${part.name} at byte ${atByte} of ${part.bytes}`, struck: () => struck };
 }

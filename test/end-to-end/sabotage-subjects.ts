@@ -152,7 +152,11 @@ async function startPostgresqlSubject(): Promise<SabotageSubject> {
       let archivedMs = 0;
       const ended = source.archive?.(
         (identity) => repository.openArchive(component, identity),
-        { onArchived: ({ atMs }) => void (archivedMs = atMs) },
+        {
+          onArchived: ({ atMs }) => {
+            archivedMs = atMs;
+          },
+        },
         quietContext(stop.signal),
       );
       if (!ended) throw new Error('the driver archives nothing');
