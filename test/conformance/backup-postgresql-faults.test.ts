@@ -171,6 +171,22 @@ describeSystem('postgresql-15', 'backups of PostgreSQL 15 that are in trouble', 
     }
   });
 
+  it('a commit that waits for its synchronous standby is in the log and not in the snapshot: no place is told then', async () => {
+    await world.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", 'SELECT pg_reload_conf()');
+    const waiting = world.run('INSERT INTO public.orders VALUES (-1)');
+    try {
+      await expect
+        .poll(() => world.server.query("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"), { timeout: 10_000 })
+        .toHaveLength(1);
+      const backup = await world.backUp('base');
+      expect(backup.facts.fingerprint?.position).toBeUndefined();
+      expect(backup.facts.fingerprint?.limits?.join('; ')).toMatch(/place/);
+    } finally {
+      await world.run("ALTER SYSTEM SET synchronous_standby_names = ''", 'SELECT pg_reload_conf()');
+      await waiting;
+    }
+  });
+
   it('tables that come, go and are emptied while a backup runs make neither the backup nor its proof fail', async () => {
     let over = false;
     const churning = (async () => {

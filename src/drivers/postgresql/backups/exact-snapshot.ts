@@ -2,7 +2,7 @@
  * Views of all databases at one exactly known place of the log, so that a copy can be recovered to that very place and must then show the same.
  *
  * A snapshot alone has no place: while transactions commit, nobody can say which of them it sees. Two ways:
- *   quiet   nothing is in progress in the snapshot, and the end of the log is the same before and after it: then everything before that place is seen and nothing after it
+ *   quiet   no transaction is in progress, and the end of the log is the same before and after the snapshot: then everything before that place is seen and nothing after it
  *   locked  the tables are locked against writing (SHARE) for the moment in which snapshot and place are read: whoever wrote them has ended, and nobody begins
  *
  * Invariant: no lock is waited for longer than `lockWaitMs` nor held longer than the snapshot takes; while it is waited for, writers queue behind it for that long at the most.
@@ -123,11 +123,23 @@ async function end(sessions: ReadonlyMap<string, SqlSession>): Promise<void> {
   await Promise.all([...sessions.values()].map((session) => session.query('ROLLBACK')));
 }
 
+/**
+ * Whether a transaction that writes is in progress, by the lock that each holds on its own number until it is seen by others. The snapshot's text does not tell: its `xmax` is one more than the
+ * newest number that has ended, and a younger one that waits for its synchronous standby has its commit in the log already, and is in no list.
+ */
+async function isWriting(control: SqlSession): Promise<boolean> {
+  const row = await control.row(
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock') AS writing",
+  );
+  return row['writing'] === true;
+}
+
 async function tryQuiet<T extends SnapshotTable>(
   { sessions, control }: ExactSnapshotRequest<T>,
   tables: readonly T[],
 ): Promise<Lsn | undefined> {
   const before = await endOfLog(control);
+  if (await isWriting(control)) return undefined;
   const snapshots = await beginAll(sessions, tables);
   const after = await endOfLog(control);
   // `xmin:xmax:those in progress between`: none, and the same in every database.
