@@ -3,7 +3,7 @@ import { dayMs, entryOf, hourMs, leaseOf, proofOf, segmentName } from '../../tes
 import type { CatalogueEntry } from './records.ts';
 import { computeRetention, describeRetention, type RetentionPlan } from './retention.ts';
 import type { RetentionInput } from './retention-groups.ts';
-import { listContradictions, type RetentionPolicy, retentionDefaults } from './retention-policy.ts';
+import { type RetentionPolicy, retentionDefaults } from './retention-policy.ts';
 
 const nowMs = Date.UTC(2026, 5, 15, 12);
 const policyOf = (policy: Partial<RetentionPolicy>): RetentionPolicy => ({ ...retentionDefaults, ...policy });
@@ -274,40 +274,5 @@ describe('refusals', () => {
   it('what the spec does not speak of is kept', () => {
     const made = computeRetention({ catalogue: { entries, unreadable: [] }, policyOf: () => undefined, nowMs });
     expect(made.keep.map(({ because }) => because)).toEqual(entries.map(() => ['the spec does not say how long base is kept']));
-  });
-});
-
-describe('contradictions between what is promised and what is scheduled', () => {
-  const around = { subject: 'orders-db base', everyMs: hourMs, proveEveryMs: hourMs, archived: false };
-
-  it('[S5-08] seven hourly backups are seven hours, not the seven days of the log', () => {
-    expect(listContradictions(policyOf({ proven: 7, windowMs: 7 * dayMs }), { ...around, archived: true })).toEqual([
-      expect.stringMatching(/reaches back 7 h, and the log 7 d/),
-    ]);
-    expect(listContradictions(policyOf({ daily: 30, windowMs: 7 * dayMs }), { ...around, archived: true, proveEveryMs: dayMs })).toEqual(
-      [],
-    );
-  });
-
-  it('[S5-02] a schedule that is longer than the objective, or as long with the time that a backup takes', () => {
-    const policy = policyOf({ keepForMs: 30 * dayMs });
-    expect(listContradictions(policy, { ...around, everyMs: dayMs, rpoMs: hourMs })).toEqual([
-      expect.stringMatching(/every 1 d .*below 1 h/),
-    ]);
-    expect(listContradictions(policy, { ...around, tookMs: 1_000, rpoMs: hourMs })).toEqual([
-      expect.stringMatching(/1 h and 1.00 s to take it/),
-    ]);
-    expect(listContradictions(policy, { ...around, rpoMs: hourMs })).toEqual([]);
-    expect(listContradictions(policy, { ...around, everyMs: dayMs, rpoMs: hourMs, archived: true })).toEqual([]);
-  });
-
-  it('tiers that are finer than the proofs, nothing kept, nothing proven, a lock that outlasts, too short a grace', () => {
-    const found = (policy: Partial<RetentionPolicy>, more = {}) => listContradictions(policyOf(policy), { ...around, ...more }).join('\n');
-    expect(found({ daily: 30 }, { proveEveryMs: 7 * dayMs })).toMatch(/daily: 30 keeps one for each 1 d only where/);
-    expect(found({})).toMatch(/nothing says what is kept/);
-    expect(found({ proven: 3 }, { proveEveryMs: undefined })).toMatch(/none will ever be removed/);
-    expect(found({ keepForMs: dayMs }, { lockMs: 30 * dayMs })).toMatch(/the lock decides/);
-    expect(found({ keepForMs: dayMs, graceMs: hourMs })).toMatch(/shorter than a restore/);
-    expect(found({ keepForMs: dayMs }, { proveEveryMs: 7 * dayMs })).toMatch(/at most the newest proven one stays/);
   });
 });
