@@ -165,7 +165,7 @@ describe('notices: what a spec promises and can not keep', () => {
       hint: expect.stringMatching(/line 14/),
     });
   });
-  it('an objective that the schedule can not keep, and one that the archive keeps', async () => {
+  it('[S5-02] an objective that the schedule can not keep, and one that the archive keeps', async () => {
     const [notice] = await noticesIn(backup('{ every: daily }', `objectives: { rpo: 15m }\n${repositories}`));
     expect(notice).toMatchObject({
       line: 14,
