@@ -57,3 +57,9 @@ export function parseHttpDateMs(text: string | undefined): number | undefined {
 export function dateOf(epochMs: number): Date {
   return new Date(epochMs);
 }
+
+/** An instant as PostgreSQL's programs print it when TZ is UTC: `2026-11-20 10:00:00.123456`. NaN where the text is none. */
+export function parseUtcTimestampMs(text: string): number {
+  const match = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?/.exec(text);
+  return match ? Date.parse(`${match[1]}T${match[2]}.${(match[3] ?? '').padEnd(3, '0').slice(0, 3)}Z`) : Number.NaN;
+}

@@ -5,13 +5,14 @@
  * the artefact's own: one that was asked beforehand would be another one. Nothing is written to the cluster. When this process dies, the member notices the closed connection.
  */
 import { fail, HoldfastError } from '../../base/errors.ts';
+import { compareVersions } from '../../base/versions.ts';
 import type { BackupContext, BackupFacts, BackupSink, BackupSource, TakeOptions } from '../../contracts/backup.ts';
 import type { Host } from '../../host/host.ts';
 import { readContent, type StoreContent } from './fingerprint.ts';
 import { chooseMember, type MemberStatus, positionOf, readStatus } from './member-status.ts';
 import { type EtcdContext, openClients } from './observe.ts';
 import { type Origin, saveByTool } from './save-by-tool.ts';
-import { compareVersions, findRestoreTool, readServerVersion, restoreSnapshot, startScratchEtcd } from './scratch-etcd.ts';
+import { findRestoreTool, readServerVersion, restoreSnapshot, startScratchEtcd } from './scratch-etcd.ts';
 import { blobsOf, checkedSnapshot } from './snapshot-stream.ts';
 
 export const snapshotPart = 'snapshot.db';

@@ -6,6 +6,7 @@
 import { fail } from '../../base/errors.ts';
 import { formatInstant } from '../../base/instants.ts';
 import type { Json, JsonObject } from '../../base/json.ts';
+import { compareVersions } from '../../base/versions.ts';
 import type {
   BackupReader,
   CheckResult,
@@ -22,7 +23,6 @@ import { compareContent, readContent } from './fingerprint.ts';
 import { positionOf } from './member-status.ts';
 import type { EtcdOptions } from './options.ts';
 import {
-  compareVersions,
   findRestoreTool,
   type RestoreTool,
   readServerVersion,

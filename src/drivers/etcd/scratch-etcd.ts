@@ -4,6 +4,7 @@
  * Invariant: it does not outlive this process, and the snapshot that it came from is not changed.
  */
 import { fail, HoldfastError } from '../../base/errors.ts';
+import { compareVersions } from '../../base/versions.ts';
 import { type ScratchProcess, startScratchProcess } from '../../contracts/scratch-process.ts';
 import type { Host } from '../../host/host.ts';
 import { EtcdClient } from './client.ts';
@@ -43,16 +44,6 @@ async function readVersion(host: Host, program: string, argument: string, signal
     if (error instanceof HoldfastError && error.code === 'HANDS_NO_PROGRAM') return undefined;
     throw error;
   }
-}
-
-/** Negative where the left one is older, by as many parts as both have. */
-export function compareVersions(left: string, right: string): number {
-  const [a, b] = [left.split('.').map(Number), right.split('.').map(Number)];
-  for (let part = 0; part < Math.min(a.length, b.length); part += 1) {
-    const difference = (a[part] as number) - (b[part] as number);
-    if (difference !== 0) return difference;
-  }
-  return 0;
 }
 
 /** Makes the data directory, which must not exist, from a snapshot file. The tool checks the digest at the file's end. */

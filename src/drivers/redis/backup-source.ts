@@ -7,13 +7,14 @@
  * Redis has no snapshot reads: a fingerprint taken from the live server would be of another instant. So it is taken from the artefact, and `limits` says so.
  */
 import { fail, HoldfastError } from '../../base/errors.ts';
+import { compareVersions } from '../../base/versions.ts';
 import type { BackupContext, BackupFacts, BackupSink, BackupSource, Fingerprint, TakeOptions } from '../../contracts/backup.ts';
 import { parseCanaryRow } from './canary.ts';
 import { readFingerprint } from './fingerprint.ts';
 import { targetOf } from './options.ts';
 import type { RedisPort } from './port.ts';
 import { endsAsRdb, parseRdbHeader, type RdbHeader } from './rdb-header.ts';
-import { compareVersions, programsOf, readProgramVersion, startScratchRedis } from './scratch-redis.ts';
+import { programsOf, readProgramVersion, startScratchRedis } from './scratch-redis.ts';
 import { type RedisContext, type RedisSiteParts, type Server, sitePartsOf, withServer } from './server.ts';
 import { parseInfo, positionOf, type ServerState } from './server-state.ts';
 import { openSnapshotStream } from './snapshot-stream.ts';

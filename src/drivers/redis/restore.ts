@@ -6,6 +6,7 @@
 import { fail, HoldfastError } from '../../base/errors.ts';
 import { formatInstant } from '../../base/instants.ts';
 import type { Json } from '../../base/json.ts';
+import { compareVersions } from '../../base/versions.ts';
 import type {
   BackupReader,
   CheckResult,
@@ -23,7 +24,7 @@ import { compareFingerprints, readFingerprint } from './fingerprint.ts';
 import { keysOf } from './keys.ts';
 import type { RedisOptions } from './options.ts';
 import type { RedisPort, Reply } from './port.ts';
-import { compareVersions, programsOf, readProgramVersion, type ScratchRedis, startScratchRedis } from './scratch-redis.ts';
+import { programsOf, readProgramVersion, type ScratchRedis, startScratchRedis } from './scratch-redis.ts';
 
 const checkMaxMs = 6 * 3_600_000;
 

@@ -4,6 +4,7 @@
  * Invariant: it changes nothing in the directory, and it does not outlive this process. Keys are not removed when their time is over, save those that are asked for.
  */
 import { fail, HoldfastError } from '../../base/errors.ts';
+import { compareVersions } from '../../base/versions.ts';
 import { startScratchProcess } from '../../contracts/scratch-process.ts';
 import type { Host } from '../../host/host.ts';
 import type { RedisConnection, RedisPort, RedisTarget, Reply, Word } from './port.ts';
@@ -39,16 +40,6 @@ export async function readProgramVersion(host: Host, program: string, signal: Ab
     if (error instanceof HoldfastError && error.code === 'HANDS_NO_PROGRAM') return undefined;
     throw error;
   }
-}
-
-/** Negative where the left one is older, by as many parts as both have. */
-export function compareVersions(left: string, right: string): number {
-  const [a, b] = [left.split('.').map(Number), right.split('.').map(Number)];
-  for (let part = 0; part < Math.min(a.length, b.length); part += 1) {
-    const difference = (a[part] as number) - (b[part] as number);
-    if (difference !== 0) return difference;
-  }
-  return 0;
 }
 
 const socketPathMaxBytes = 100;

@@ -3,7 +3,8 @@
  *
  * What it can't see: rows that were overwritten by an UPDATE (their number is counted, but an update is no loss by itself), and the names of tables, which the log does not have.
  */
-import { parseUtcTimestampMs } from './utc-timestamp.ts';
+import { parseUtcTimestampMs } from '../../../base/instants.ts';
+import { parseLogRecord } from '../salvage-by-hands.ts';
 
 export interface LogLoss {
   readonly transaction: string;
@@ -26,7 +27,6 @@ interface Work {
   truncated: boolean;
 }
 
-const recordLine = /^rmgr: (\S+)\s+len \(rec\/tot\):\s*\d+\/\s*\d+, tx:\s*(\d+), lsn: ([0-9A-F]+\/[0-9A-F]+), prev [0-9A-F/]+, desc: (.*)$/;
 const relation = /rel \d+\/(\d+)\/(\d+)/;
 /** Files with lower numbers belong to the system's own catalogues. */
 const firstUserFile = 16_384;
@@ -37,9 +37,9 @@ export class LossFinder {
 
   /** Undefined for every line but the commit of a transaction that took something away. */
   take(line: string): LogLoss | undefined {
-    const match = recordLine.exec(line);
-    if (!match) return undefined;
-    const [, manager, transaction = '', position = '', description = ''] = match;
+    const record = parseLogRecord(line);
+    if (!record) return undefined;
+    const { manager, transaction, lsn: position, description } = record;
     if (manager === 'Heap' || manager === 'Heap2') {
       this.#heap(transaction, description);
       return undefined;

@@ -4,10 +4,10 @@
  */
 
 import { fail } from '../../../base/errors.ts';
+import { parseUtcTimestampMs } from '../../../base/instants.ts';
 import type { ArchiveReader } from '../../../contracts/backup.ts';
 import type { Host } from '../../../host/host.ts';
 import { giveToOwner, type Programs, runProgram } from './programs.ts';
-import { parseUtcTimestampMs } from './utc-timestamp.ts';
 
 export interface LastTransaction {
   readonly atMs: number;
