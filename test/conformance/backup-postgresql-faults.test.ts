@@ -118,17 +118,13 @@ describeSystem('postgresql-15', 'backups of PostgreSQL 15 that are in trouble', 
     const load = await WriteLoad.start(world.server);
     try {
       const stop = new AbortController();
-      const taking = world.backUp('base', { signal: stop.signal });
-      await host.clock.sleep(150);
+      const taking = failureOf(world.backUp('base', { signal: stop.signal }));
+      const walsenders = async () =>
+        (await world.server.query("SELECT count(*)::int AS n FROM pg_stat_activity WHERE backend_type = 'walsender'"))[0]?.['n'];
+      await expect.poll(walsenders, { timeout: 15_000, interval: 5 }).toBeGreaterThan(0);
       stop.abort();
-      expect((await failureOf(taking)).code).toBe('INTERRUPTED');
-      await expect
-        .poll(
-          async () =>
-            (await world.server.query("SELECT count(*)::int AS n FROM pg_stat_activity WHERE backend_type = 'walsender'"))[0]?.['n'],
-          { timeout: 15_000 },
-        )
-        .toBe(0);
+      expect((await taking).code).toBe('INTERRUPTED');
+      await expect.poll(walsenders, { timeout: 15_000 }).toBe(0);
       expect(await world.server.query('SELECT slot_name FROM pg_replication_slots')).toEqual([]);
     } finally {
       await load.stop();
@@ -172,8 +168,13 @@ describeSystem('postgresql-15', 'backups of PostgreSQL 15 that are in trouble', 
   });
 
   it('a commit that waits for its synchronous standby is in the log and not in the snapshot: no place is told then', async () => {
-    await world.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", 'SELECT pg_reload_conf()');
-    const waiting = world.run('INSERT INTO public.orders VALUES (-1)');
+    // A table of its own: other tests count the rows of orders.
+    await world.run(
+      'CREATE TABLE public.unconfirmed (id int)',
+      "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+      'SELECT pg_reload_conf()',
+    );
+    const waiting = world.run('INSERT INTO public.unconfirmed VALUES (1)');
     try {
       await expect
         .poll(() => world.server.query("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"), { timeout: 10_000 })
