@@ -22,6 +22,7 @@ import {
   specVersion,
   watchSchema,
 } from './section-schemas.ts';
+import { controllersSchema, stateSchema } from './state-section.ts';
 
 const draft = 'https://json-schema.org/draft/2020-12/schema';
 
@@ -207,6 +208,8 @@ export function specJsonSchema(catalog: DriverCatalog, repositories: RepositoryK
       watch: inputJson(watchSchema),
       failover: inputJson(failoverSchema),
       failback: inputJson(failbackSchema),
+      state: inputJson(stateSchema as Schema),
+      controllers: inputJson(controllersSchema as Schema),
       repositories: mapOf(repository, 'Places where backups are kept', 1),
       drills: { type: 'array', description: 'Rehearsals (read and checked; not acted on yet)', items: inputJson(drillSchema) },
       tell: mapOf(inputJson(channelSchema), 'Who is told (read and checked; not acted on yet)', 1),

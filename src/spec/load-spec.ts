@@ -25,6 +25,7 @@ import type { RepositorySpec } from './repository-spec.ts';
 import { SecretPlacement } from './secret-placement.ts';
 import { failbackSchema, failoverSchema, nameSchema, objectivesSchema, regionSchema, specVersion, watchSchema } from './section-schemas.ts';
 import type { ComponentSpec, RegionSpec, Spec } from './spec.ts';
+import { readControllers, readState } from './state-section.ts';
 
 export { type Fault, faultsOf, formatFaults } from './fault.ts';
 
@@ -46,6 +47,8 @@ export const topLevelKeys = [
   'watch',
   'failover',
   'failback',
+  'state',
+  'controllers',
   'repositories',
   'drills',
   'tell',
@@ -173,8 +176,14 @@ function readPlanned(collector: FaultCollector): Pick<Spec, 'drills' | 'tell'> {
   };
 }
 
+/** Looks secrets up where the caller wants those of this part of the spec; `true`: of the parts that only a running platform needs. */
+function secretsOf(collector: FaultCollector, { resolveSecrets = true, host }: LoadOptions, part: true | 'repositories'): SecretPlacement {
+  const wanted = resolveSecrets === true || resolveSecrets === part;
+  return new SecretPlacement(wanted ? host.secrets : undefined, collector);
+}
+
 async function readRepositories(collector: FaultCollector, options: LoadOptions): Promise<ReadonlyMap<string, RepositorySpec>> {
-  const secrets = new SecretPlacement(options.resolveSecrets === false ? undefined : options.host.secrets, collector);
+  const secrets = secretsOf(collector, options, 'repositories');
   const kinds = options.repositories ?? new Map();
   const example = 'repositories: { main: { driver: filesystem, path: /var/lib/holdfast/repository } }';
   const read = new Map<string, RepositorySpec>();
@@ -186,7 +195,7 @@ async function readRepositories(collector: FaultCollector, options: LoadOptions)
 }
 
 async function readComponents(collector: FaultCollector, options: LoadOptions): Promise<ReadonlyMap<string, ComponentSpec>> {
-  const secrets = new SecretPlacement((options.resolveSecrets ?? true) === true ? options.host.secrets : undefined, collector);
+  const secrets = secretsOf(collector, options, true);
   const components = new Map<string, ComponentSpec>();
   for (const [name, node] of namedEntries(collector, 'components', 'components: { orders-db: { driver: postgresql } }')) {
     const component = await readComponent(name, node, { catalog: options.catalog, collector, secrets });
@@ -217,10 +226,12 @@ async function readSpec(
   const regions = new Map<string, RegionSpec>([...roles].map(([region, { role }]) => [region, { name: region, role }]));
   const components = await readComponents(collector, options);
   const repositories = childOf(root, 'repositories') && (await readRepositories(collector, options));
+  const state = await readState(collector, secretsOf(collector, options, true), name);
+  const controllers = readControllers(collector, components);
   const planned = readPlanned(collector);
   checkRegions(collector);
   checkComponents(options.catalog, collector);
-  if (name === undefined || !objectives || !watch || !failover || !failback) return undefined;
+  if (name === undefined || !objectives || !watch || !failover || !failback || !controllers) return undefined;
   return {
     name,
     objectives,
@@ -229,6 +240,8 @@ async function readSpec(
     watch,
     failover,
     failback,
+    ...(state === undefined ? {} : { state }),
+    controllers,
     ...(repositories === undefined ? {} : { repositories }),
     ...planned,
     notices: [...noticesOf(root), ...backupNotices(root, { objectives, regions, components, repositories: repositories ?? new Map() })],

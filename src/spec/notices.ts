@@ -35,6 +35,16 @@ export function noticesOf(root: LocatedNode): readonly Fault[] {
     const entry = entriesOf(root).get(section);
     if (entry !== undefined) notices.push(faultAt(entry.key, [section], message(section, section === 'tell' ? 'is' : 'are'), hint));
   }
+  const controllers = entriesOf(root).get('controllers');
+  if (controllers && !entriesOf(root).has('state'))
+    notices.push(
+      faultAt(
+        controllers.key,
+        ['controllers'],
+        'the state is embedded: there is one controller, and nothing shares it',
+        'Several controllers need state: { etcd: { endpoints: [...] } }.',
+      ),
+    );
   const regions = entriesOf(root).get('regions');
   const roles = [...entriesOf(childOf(root, 'regions')).values()].map(({ node }) => childOf(node, 'role'));
   if (regions && !roles.some((role) => role?.kind === 'scalar' && role.value === 'standby'))

@@ -1,6 +1,7 @@
 /**
  * The spec after validation: what the rest of Holdfast works from. Times are milliseconds, shares run from 0 to 1, secrets are resolved. Immutable.
  */
+import type { Secret } from '../base/secret.ts';
 import type { DriverKind } from '../contracts/driver.ts';
 import type { BackupSpec } from './backup-section.ts';
 import type { Fault } from './fault.ts';
@@ -92,6 +93,36 @@ export interface Objectives {
   readonly availability?: number;
 }
 
+/** Where the state lives that several controllers share. */
+export interface EtcdStateSpec {
+  /** `https://10.0.1.5:2379`: any number of members of one cluster, all by the same scheme. */
+  readonly endpoints: readonly string[];
+  /** Paths of PEM files: who vouches for the servers; what this side shows of itself. */
+  readonly caFile?: string;
+  readonly certificateFile?: string;
+  readonly keyFile?: string;
+  readonly user?: string;
+  readonly password?: Secret;
+  /** All keys of the platform begin with it; ends with a slash. */
+  readonly prefix: string;
+  /** How long a request may take over all members that are tried. */
+  readonly timeoutMs: number;
+}
+
+export interface StateSpec {
+  readonly etcd: EtcdStateSpec;
+}
+
+export interface ControllersSpec {
+  /** How long a lease of a controller outlives its last renewal. */
+  readonly ttlMs: number;
+  readonly renewEveryMs: number;
+  /** The regions that have a controller: so many votes there are. */
+  readonly regions: readonly string[];
+  /** What the controller of the active region does when it can't reach the state: fence its sites before its lease is over, or let them serve. */
+  readonly withoutState: 'fence' | 'keep-serving';
+}
+
 export interface Spec {
   readonly name: string;
   readonly objectives: Objectives;
@@ -100,6 +131,10 @@ export interface Spec {
   readonly watch: WatchPolicy;
   readonly failover: FailoverPolicy;
   readonly failback: FailbackPolicy;
+  /** Undefined: an embedded state, and one controller. */
+  readonly state?: StateSpec;
+  /** Always there, with its defaults; acted on where there is a shared state. */
+  readonly controllers: ControllersSpec;
   /** Where backups are kept. */
   readonly repositories?: ReadonlyMap<string, RepositorySpec>;
   /** Read and kept; not acted on yet. */
