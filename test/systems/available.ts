@@ -21,6 +21,8 @@ const checks = {
   moto: () => findMoto() !== undefined,
   /** Cutting links takes root besides the program. */
   nftables: () => process.getuid?.() === 0 && havePrograms('nft'),
+  /** Regions as network namespaces. */
+  namespaces: () => process.getuid?.() === 0 && havePrograms('nft', 'ip', 'nsenter', 'setpriv'),
 };
 
 export type SystemName = keyof typeof checks;

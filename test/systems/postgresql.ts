@@ -37,6 +37,10 @@ interface PlaceOptions {
   /** More settings for this instance, in postgresql.conf words. They win over the defaults here. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
   readonly outliveParent?: boolean;
+  /** Put before each program, so that the server lives in a network namespace of its own. `query` then comes by the Unix socket. */
+  readonly networkPrefix?: readonly string[];
+  /** More lines of pg_hba.conf; a standby has those of its primary. */
+  readonly access?: readonly string[];
 }
 
 export interface PrimaryOptions extends PlaceOptions {
@@ -68,6 +72,8 @@ export interface PostgresCluster {
   readonly owner: string | undefined;
   readonly commandPrefix: readonly string[];
   readonly outliveParent: boolean;
+  /** Where other programs find its Unix socket, when TCP does not lead there. */
+  readonly queryHost: string | undefined;
   /** postgresql://ROLE:PASSWORD@ADDRESS:PORT/DATABASE. Role `holdfast` and database `postgres` unless told. */
   url(role?: PostgresRole, database?: string): string;
 }
@@ -121,7 +127,7 @@ export async function initPrimary(options: PrimaryOptions = {}): Promise<Postgre
     freshIdentity: options.freshIdentity ?? false,
   });
   await writeFile(join(place.dataDirectory, 'postgresql.conf'), `${lines(sharedSettings)}include_if_exists '../instance.conf'\n`);
-  await writeFile(join(place.dataDirectory, 'pg_hba.conf'), hostAccess);
+  await writeFile(join(place.dataDirectory, 'pg_hba.conf'), `${hostAccess}${(options.access ?? []).join('\n')}\n`);
   return cluster(place, { version: programs.version, binDirectory: programs.directory, passwords }, owner, options);
 }
 
@@ -137,7 +143,8 @@ export async function cloneStandby(primary: RunningPostgres, options: StandbyOpt
   const slot = options.slot === undefined ? [] : ['--slot', options.slot];
   const source = ['--dbname', connection, '--pgdata', place.dataDirectory, ...slot];
   const how = ['--write-recovery-conf', '--wal-method=stream', '--checkpoint=fast', '--no-sync'];
-  await runProgram([...owner.commandPrefix, join(primary.binDirectory, 'pg_basebackup'), ...source, ...how], {
+  const prefix = [...(options.networkPrefix ?? []), ...owner.commandPrefix];
+  await runProgram([...prefix, join(primary.binDirectory, 'pg_basebackup'), ...source, ...how], {
     cwd: place.dir,
     env: { PGPASSWORD: primary.passwords.replicator },
     timeoutMs: 120_000,
@@ -211,7 +218,8 @@ function cluster(
     binDirectory,
     passwords,
     owner: owner.user,
-    commandPrefix: owner.commandPrefix,
+    commandPrefix: [...(options.networkPrefix ?? []), ...owner.commandPrefix],
+    queryHost: options.networkPrefix ? place.dir : undefined,
     outliveParent: options.outliveParent ?? false,
     url: (role = 'holdfast', database = 'postgres') => `postgresql://${role}:${passwords[role]}@${place.address}:${place.port}/${database}`,
   };
@@ -245,6 +253,7 @@ async function queryOnce(target: PostgresCluster, text: string, options: QueryOp
   const timeoutMs = options.timeoutMs ?? 10_000;
   const client = new Client({
     connectionString: target.url(options.role, options.database),
+    ...(target.queryHost === undefined ? {} : socketOf(target, options)),
     connectionTimeoutMillis: timeoutMs,
     query_timeout: timeoutMs,
   });
@@ -257,6 +266,19 @@ async function queryOnce(target: PostgresCluster, text: string, options: QueryOp
   } finally {
     await client.end();
   }
+}
+
+/** A connection string would win over a host that is given beside it. */
+function socketOf(target: PostgresCluster, options: QueryOptions): Record<string, unknown> {
+  const role = options.role ?? 'holdfast';
+  return {
+    connectionString: undefined,
+    host: target.queryHost,
+    port: target.port,
+    user: role,
+    password: target.passwords[role],
+    database: options.database ?? 'postgres',
+  };
 }
 
 function lines(settings: Readonly<Record<string, string | number | boolean>>): string {

@@ -16,6 +16,8 @@ export interface SshdOptions {
   readonly dir?: string;
   readonly address?: string;
   readonly port?: number;
+  /** Put before each program, so that the server lives in a network namespace of its own. */
+  readonly networkPrefix?: readonly string[];
   /** More sshd_config lines. The first value of a keyword counts, and these stand first. */
   readonly config?: readonly string[];
   readonly outliveParent?: boolean;
@@ -63,8 +65,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<RunningSshd>
     address,
     port,
     dir,
-    command: [program, '-D', '-e', '-f', configFile],
-    isReady: () => greets(address, port),
+    command: [...(options.networkPrefix ?? []), program, '-D', '-e', '-f', configFile],
+    isReady: () => (options.networkPrefix ? showsKey(options.networkPrefix, address, port) : greets(address, port)),
     outliveParent: options.outliveParent ?? false,
   });
   const clientArguments = [
@@ -105,6 +107,11 @@ function configuration(dir: string, address: string, port: number, first: readon
 async function understands(program: string, configFile: string, setting: string): Promise<boolean> {
   const { exitCode } = await runProgram([program, '-t', '-f', configFile, '-o', setting], { anyExit: true });
   return exitCode === 0;
+}
+
+async function showsKey(networkPrefix: readonly string[], address: string, port: number): Promise<boolean> {
+  const scan = [...networkPrefix, 'ssh-keyscan', '-T', '2', '-p', String(port), address];
+  return (await runProgram(scan, { anyExit: true })).stdout.includes(' ssh-');
 }
 
 function greets(address: string, port: number): Promise<boolean> {
