@@ -8,9 +8,23 @@ import { journalKeys, listOpenExecutions, loadExecution } from '../state/journal
 import { readRequests } from '../state/requests.ts';
 import { nextMoves, planGraph } from './next-moves.ts';
 
+export interface Unattended {
+  readonly id: string;
+  readonly startedAtMs: number;
+  /** False for one that nobody has run yet: whoever began it may be about to. */
+  readonly wasRun: boolean;
+  /** The region that its plan leads away from, where it leads anywhere. */
+  readonly leadsAwayFrom?: string;
+}
+
 /** Ids, oldest first. One that can't be read (STATE_DAMAGED) is told to `onError` and left out. */
 export async function findResumable(store: StateStore, onError: (id: string, error: unknown) => void): Promise<readonly string[]> {
-  const found: { readonly id: string; readonly startedAtMs: number }[] = [];
+  return (await findUnattended(store, onError)).map((one) => one.id);
+}
+
+/** The same, with what several controllers go by when they settle who takes it. */
+export async function findUnattended(store: StateStore, onError: (id: string, error: unknown) => void): Promise<readonly Unattended[]> {
+  const found: Unattended[] = [];
   for (const id of await listOpenExecutions(store)) {
     try {
       const lease = await store.readLease(journalKeys.lease(id));
@@ -18,10 +32,13 @@ export async function findResumable(store: StateStore, onError: (id: string, err
       const { header, state } = await loadExecution<Plan>(store, id);
       if (state.outcome !== undefined) continue;
       if (nextMoves(planGraph(header.plan), state, new Set()).halted && (await readRequests(store, id)).length === 0) continue;
-      found.push({ id, startedAtMs: header.startedAtMs });
+      const { from, to, kind } = header.plan;
+      // A re-protection leads to its region, and needs what is there.
+      const away = from === to || kind === 'reprotect' ? {} : { leadsAwayFrom: from };
+      found.push({ id, startedAtMs: header.startedAtMs, wasRun: state.startedAtMs !== undefined, ...away });
     } catch (error) {
       onError(id, error);
     }
   }
-  return found.sort((left, right) => left.startedAtMs - right.startedAtMs).map((one) => one.id);
+  return found.sort((left, right) => left.startedAtMs - right.startedAtMs);
 }

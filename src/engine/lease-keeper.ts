@@ -14,12 +14,15 @@ export class LeaseKeeper {
   readonly #store: StateStore;
   readonly #clock: Clock;
   readonly #onLost: (error: HoldfastError) => void;
+  readonly #renewEveryMs: number;
   #lease: Lease;
   #over = false;
   #cancel = () => {};
   #cancelEnd = () => {};
 
-  constructor(store: StateStore, clock: Clock, lease: Lease, onLost: (error: HoldfastError) => void) {
+  /** @param renewEveryMs by default three times in the lease's life */
+  constructor(store: StateStore, clock: Clock, lease: Lease, onLost: (error: HoldfastError) => void, renewEveryMs = lease.ttlMs / 3) {
+    this.#renewEveryMs = renewEveryMs;
     this.#store = store;
     this.#clock = clock;
     this.#lease = lease;
@@ -56,7 +59,7 @@ export class LeaseKeeper {
   }
 
   #schedule(): void {
-    this.#cancel = this.#clock.after(this.#lease.ttlMs / 3, () => void this.#renew());
+    this.#cancel = this.#clock.after(this.#renewEveryMs, () => void this.#renew());
     this.#watchEnd();
   }
 

@@ -37,6 +37,14 @@ export interface Vote {
   readonly because: readonly string[];
   /** Why a site that we can't reach does not count as lost: what its standby says of it. */
   readonly contradictedBy?: readonly string[];
+  /** Why it is shown and has no weight: its author is gone, or works from another spec. */
+  readonly notCounted?: string;
+}
+
+/** A vote with the times that it rests on, by the clock of `nowMs`: of use to its author only. */
+export interface TimedVote extends Vote {
+  readonly sinceMs?: number;
+  readonly graceEndsAtMs?: number;
 }
 
 export interface RegionVerdict {
@@ -86,13 +94,8 @@ function contradiction(lost: Observation, others: readonly Observation[], heardM
   return undefined;
 }
 
-function vote(
-  opinion: Opinion,
-  vital: readonly string[],
-  region: string,
-  policy: VerdictPolicy,
-  nowMs: number,
-): Vote & { sinceMs?: number; graceEndsAtMs?: number } {
+/** What one controller says of a region, by what it has seen. */
+export function computeVote(opinion: Opinion, vital: readonly string[], region: string, policy: VerdictPolicy, nowMs: number): TimedVote {
   if (nowMs - opinion.atMs > policy.staleMs)
     return { controller: opinion.controller, says: 'unknown', because: [`its newest word is ${formatDuration(nowMs - opinion.atMs)} old`] };
   const seen = new Map(
@@ -144,9 +147,15 @@ export function computeVerdict(
   nowMs: number,
 ): RegionVerdict {
   const byController = new Map(opinions.map((opinion) => [opinion.controller, opinion]));
-  const votes = [...byController.values()].map((opinion) => vote(opinion, vital, region, policy, nowMs));
-  const needed = Math.floor(Math.max(controllers, votes.length) / 2) + 1;
-  const saying = (state: RegionState) => votes.filter((each) => each.says === state);
+  const votes = [...byController.values()].map((opinion) => computeVote(opinion, vital, region, policy, nowMs));
+  return tallyVotes(region, votes, controllers);
+}
+
+/** @param votes one per controller; those that do not count are carried along, to be shown */
+export function tallyVotes(region: string, votes: readonly TimedVote[], controllers: number): RegionVerdict {
+  const counted = votes.filter((each) => each.notCounted === undefined);
+  const needed = Math.floor(Math.max(controllers, counted.length) / 2) + 1;
+  const saying = (state: RegionState) => counted.filter((each) => each.says === state);
   const lost = saying('lost').length >= needed;
   const state: RegionState = lost
     ? 'lost'
@@ -155,18 +164,13 @@ export function computeVerdict(
       : saying('lost').length + saying('failing').length > 0
         ? 'failing'
         : 'unknown';
-  const troubled = votes.filter((each) => each.says === 'lost' || each.says === 'failing');
+  const troubled = counted.filter((each) => each.says === 'lost' || each.says === 'failing');
   const since = troubled.flatMap((each) => each.sinceMs ?? []);
   const graceEnds = troubled.flatMap((each) => each.graceEndsAtMs ?? []);
   return {
     region,
     state,
-    votes: votes.map(({ controller, says, because, contradictedBy }) => ({
-      controller,
-      says,
-      because,
-      ...(contradictedBy ? { contradictedBy } : {}),
-    })),
+    votes: votes.map(({ sinceMs: _sinceMs, graceEndsAtMs: _graceEndsAtMs, ...vote }) => vote),
     needed,
     ...(since.length > 0 ? { sinceMs: Math.min(...since) } : {}),
     ...(graceEnds.length > 0 && !lost ? { graceEndsAtMs: Math.min(...graceEnds) } : {}),

@@ -1,6 +1,6 @@
 /**
  * What a watching controller leaves in the state, so that any other process can answer `status`, decide, or go on after its death. Written on change; lags and positions
- * of data stores at most once a second.
+ * of data stores at most once a second. Several controllers that share a state leave less: only the one that leads does, many sites in one record, and who is there shows in leases.
  */
 import type { Json, JsonObject } from '../base/json.ts';
 import type { Observation } from '../contracts/observation.ts';
@@ -40,8 +40,10 @@ export function isPresent(presence: Presence, nowMs: number, processes: Pick<Pro
   return presence.process === undefined || processes.isGone?.(presence.process) !== true;
 }
 
+export const sitePackPrefix = 'site-packs/';
+export const canaryPrefix = 'canaries/';
 export const siteRecordKey = (site: SiteKey): string => `sites/${site}`;
-export const canaryRecordKey = (component: string): string => `canaries/${component}`;
+export const canaryRecordKey = (component: string): string => `${canaryPrefix}${component}`;
 export const presenceKey = (controller: string): string => `controllers/${controller}`;
 
 /** A JSON copy without undefined members: what the state can hold. */
@@ -58,7 +60,13 @@ async function readAll<T>(store: StateStore, prefix: string): Promise<Map<string
   return new Map(entries.map((entry) => [entry.key.slice(prefix.length), entry.value as T]));
 }
 
-export const readSiteRecords = (store: StateStore): Promise<Map<SiteKey, SiteRecord>> =>
-  readAll<SiteRecord>(store, 'sites/') as Promise<Map<SiteKey, SiteRecord>>;
-export const readCanaryRecords = (store: StateStore): Promise<Map<string, CanaryRecord>> => readAll<CanaryRecord>(store, 'canaries/');
+export async function readSiteRecords(store: StateStore): Promise<Map<SiteKey, SiteRecord>> {
+  const [single, packs] = await Promise.all([
+    readAll<SiteRecord>(store, 'sites/'),
+    readAll<Record<string, SiteRecord>>(store, sitePackPrefix),
+  ]);
+  const packed = [...packs.values()].flatMap((pack) => Object.entries(pack));
+  return new Map([...single, ...packed]) as Map<SiteKey, SiteRecord>;
+}
+export const readCanaryRecords = (store: StateStore): Promise<Map<string, CanaryRecord>> => readAll<CanaryRecord>(store, canaryPrefix);
 export const readPresences = (store: StateStore): Promise<Map<string, Presence>> => readAll<Presence>(store, 'controllers/');

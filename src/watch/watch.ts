@@ -6,13 +6,16 @@
  */
 import { asHoldfastError } from '../base/errors.ts';
 import type { Site } from '../contracts/driver.ts';
-import type { Observation } from '../contracts/observation.ts';
-import type { Change, StateStore } from '../contracts/state-store.ts';
+import type { EvidenceKind, Observation } from '../contracts/observation.ts';
+import type { StateStore } from '../contracts/state-store.ts';
 import type { Host } from '../host/host.ts';
 import type { Spec } from '../spec/spec.ts';
-import { type AcknowledgedCanary, CanaryWriter } from './canary-writer.ts';
+import { CanaryRows } from './canary-rows.ts';
+import type { AcknowledgedCanary } from './canary-writer.ts';
 import type { StandbyCanary } from './readiness.ts';
+import { RecordWriter } from './record-writer.ts';
 import { type SiteKey, siteKey } from './site-key.ts';
+import { SitePacks } from './site-packs.ts';
 import { SiteProber } from './site-prober.ts';
 import {
   type CanaryRecord,
@@ -21,6 +24,7 @@ import {
   putRecord,
   readCanaryRecords,
   readSiteRecords,
+  type SiteRecord,
   siteRecordKey,
 } from './watch-records.ts';
 
@@ -29,7 +33,11 @@ const dataRecordEveryMs = 1_000;
 /** Also of sites where nothing changes: a record tells how long ago somebody looked. */
 const otherRecordEveryMs = 5_000;
 const presenceEveryMs = 1_000;
-const canaryTimeoutMs = 5_000;
+/** Least time between two writes to a state that several controllers share. */
+const sharedPauseMs = 250;
+
+/** Somebody who is there says something. */
+const answers: ReadonlySet<EvidenceKind> = new Set(['answered', 'wrong-answer', 'refused', 'not-allowed']);
 
 export interface WatchParts {
   readonly spec: Spec;
@@ -40,28 +48,43 @@ export interface WatchParts {
   /** Whether to leave records and write canaries; a command that only looks does neither. */
   readonly publish: boolean;
   readonly pid: number;
+  /** Several controllers share the state: this one leaves records and writes canaries only while it leads, and who is there shows elsewhere. */
+  readonly shared?: boolean;
 }
 
 export class Watch {
   readonly #parts: WatchParts;
   readonly #probers = new Map<SiteKey, SiteProber>();
-  readonly #writers = new Map<string, CanaryWriter>();
-  readonly #canaries = new Map<string, CanaryRecord>();
+  readonly #canaryRows: CanaryRows;
   readonly #lastUp = new Map<SiteKey, Observation>();
   readonly #latest = new Map<SiteKey, Observation>();
-  readonly #standbyCanaries = new Map<SiteKey, StandbyCanary>();
   readonly #recordedAtMs = new Map<SiteKey, number>();
+  /** When each newest observation was made, by the steady clock. */
+  readonly #seenAtMonotonicMs = new Map<SiteKey, number>();
   readonly #listeners = new Set<(observation: Observation) => void>();
   readonly #startedAtMs: number;
-  #pending: Change[] = [];
-  #writing: Promise<void> | undefined;
+  readonly #records: RecordWriter;
+  readonly #packs: SitePacks | undefined;
   #cancelPresence: (() => void) | undefined;
-  #activeRegion: string | undefined;
+  #leads: boolean;
   #stopped = false;
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
     this.#startedAtMs = parts.host.clock.nowMs();
+    this.#leads = parts.publish && parts.shared !== true;
+    this.#records = new RecordWriter({ store: parts.store, host: parts.host, pauseMs: parts.shared ? sharedPauseMs : 0 });
+    this.#packs = parts.shared ? new SitePacks(parts.sites.keys()) : undefined;
+    const { spec, sites, host } = parts;
+    this.#canaryRows = new CanaryRows({
+      spec,
+      sites,
+      host,
+      isDown: (key) => this.#stopped || this.#latest.get(key)?.health === 'down',
+      onAcknowledged: (component, record) => {
+        if (this.#leads) this.#records.put(putRecord(canaryRecordKey(component), record));
+      },
+    });
   }
 
   get observations(): ReadonlyMap<SiteKey, Observation> {
@@ -75,13 +98,13 @@ export class Watch {
     return this.#lastUp;
   }
   get standbyCanaries(): ReadonlyMap<SiteKey, StandbyCanary> {
-    return this.#standbyCanaries;
+    return this.#canaryRows.standby;
   }
   get canaries(): ReadonlyMap<string, CanaryRecord> {
-    return this.#canaries;
+    return this.#canaryRows.known;
   }
   get acknowledged(): ReadonlyMap<string, AcknowledgedCanary> {
-    return new Map([...this.#canaries].map(([component, record]) => [component, record.newest]));
+    return new Map([...this.canaries].map(([component, record]) => [component, record.newest]));
   }
 
   /** Takes over what the state remembers; looks at nothing yet. */
@@ -90,10 +113,11 @@ export class Watch {
     for (const [key, record] of await readSiteRecords(store)) {
       if (!sites.has(key)) continue;
       this.#latest.set(key, record.latest);
-      if (record.lastUp) this.#lastUp.set(key, record.lastUp);
-      if (record.standbyCanary) this.#standbyCanaries.set(key, record.standbyCanary);
+      const lastUp = record.lastUp ?? (record.latest.health === 'up' ? record.latest : undefined);
+      if (lastUp) this.#lastUp.set(key, lastUp);
+      if (record.standbyCanary) this.#canaryRows.standby.set(key, record.standbyCanary);
     }
-    for (const [component, record] of await readCanaryRecords(store)) this.#canaries.set(component, record);
+    for (const [component, record] of await readCanaryRecords(store)) this.#canaryRows.known.set(component, record);
   }
 
   /** Starts the probes, and the canaries once `aim` has said where. From here on only what this watch sees itself counts: the sites may have changed since the records were made. */
@@ -118,10 +142,43 @@ export class Watch {
       this.#probers.set(key, prober);
       prober.start();
     }
-    if (!this.#parts.publish) return;
-    for (const component of spec.components.values())
-      if (component.kind === 'data') this.#makeWriter(component.name, component.canaryEveryMs);
+    if (!this.#leads) return;
+    this.#canaryRows.begin();
     this.#beat();
+  }
+
+  /** Begins or ends to write canaries and records, where several controllers share the state. Numbers go on from what the others were seen to have written. */
+  async lead(on: boolean): Promise<void> {
+    if (!this.#parts.publish || this.#leads === on || this.#stopped) return;
+    this.#leads = on;
+    if (on) return this.#canaryRows.begin();
+    this.#records.drop();
+    await this.#canaryRows.stop();
+  }
+
+  /** What the controller that leads has had acknowledged. */
+  adoptCanary(component: string, record: CanaryRecord): void {
+    this.#canaryRows.adopt(component, record);
+  }
+
+  /** The newest observations with all their times by the steady clock, which does not jump. */
+  steadyObservations(components: ReadonlySet<string>): readonly Observation[] {
+    return [...this.#latest].flatMap(([key, observation]) => {
+      const atMs = this.#seenAtMonotonicMs.get(key);
+      if (atMs === undefined || !components.has(observation.component)) return [];
+      const { failingSinceMs } = observation;
+      return [
+        { ...observation, atMs, ...(failingSinceMs === undefined ? {} : { failingSinceMs: atMs - (observation.atMs - failingSinceMs) }) },
+      ];
+    });
+  }
+
+  /** Whether anything anywhere has answered within the time, also with a refusal: where nothing does, it is likelier that we are cut off than that everything is gone. */
+  anythingAnswered(withinMs: number): boolean {
+    const oldestMs = this.#parts.host.clock.monotonicMs() - withinMs;
+    for (const [key, { health, evidence }] of this.#latest)
+      if ((health === 'up' || answers.has(evidence.kind)) && (this.#seenAtMonotonicMs.get(key) ?? 0) >= oldestMs) return true;
+    return false;
   }
 
   /** Looks at every site once, now, and returns when all have answered or run out of time. */
@@ -137,11 +194,7 @@ export class Watch {
 
   /** Tells the canaries which region takes writes. */
   aim(region: string, epoch: number): void {
-    this.#activeRegion = region;
-    for (const [component, writer] of this.#writers) {
-      const canary = this.#parts.sites.get(siteKey(component, region))?.canary;
-      writer.aim(canary ? { region, canary, epoch } : undefined);
-    }
+    this.#canaryRows.aim(region, epoch);
   }
 
   /** Calls back after each observation that differs from the one before, or is not `up`; the returned function ends it. */
@@ -153,12 +206,9 @@ export class Watch {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelPresence?.();
-    await Promise.all([
-      ...[...this.#probers.values()].map((prober) => prober.stop()),
-      ...[...this.#writers.values()].map((writer) => writer.stop()),
-    ]);
-    await this.#writing;
-    if (this.#parts.publish && this.#probers.size > 0) await this.#leave();
+    await Promise.all([...[...this.#probers.values()].map((prober) => prober.stop()), this.#canaryRows.stop()]);
+    await this.#records.stop();
+    if (this.#parts.publish && !this.#parts.shared && this.#probers.size > 0) await this.#leave();
   }
 
   /** Whoever looks next must not take this watch for one that goes on. A record that stays behind says the same after some seconds. */
@@ -169,53 +219,10 @@ export class Watch {
     });
   }
 
-  #makeWriter(component: string, everyMs: number): void {
-    const { host } = this.#parts;
-    const writer = new CanaryWriter(
-      {
-        component,
-        everyMs,
-        timeoutMs: canaryTimeoutMs,
-        clock: host.clock,
-        log: host.log,
-        onAcknowledged: (row) => this.#acknowledged(row, component),
-        onRefused: () => {},
-      },
-      this.#canaries.get(component)?.newest,
-    );
-    this.#writers.set(component, writer);
-  }
-
-  #acknowledged(row: AcknowledgedCanary, component: string): void {
-    const before = this.#canaries.get(component);
-    const sameEpoch = before?.newest.epoch === row.epoch && before.newest.region === row.region;
-    const record: CanaryRecord = { newest: row, firstOfEpoch: sameEpoch ? before.firstOfEpoch : row };
-    this.#canaries.set(component, record);
-    this.#publish(putRecord(canaryRecordKey(component), record));
-    this.#readOtherCanaries(component, row.region);
-  }
-
-  async #readStandbyCanary(component: string, region: string): Promise<void> {
-    const key = siteKey(component, region);
-    const { sites, host, spec } = this.#parts;
-    const canary = sites.get(key)?.canary;
-    if (!canary || this.#stopped || this.#latest.get(key)?.health === 'down') return;
-    const limit = new AbortController();
-    const cancel = host.clock.after(spec.watch.timeoutMs, () => limit.abort(new Error('the standby did not answer in time')));
-    try {
-      const row = await canary.read(limit.signal);
-      if (row) this.#standbyCanaries.set(key, { number: row.number, atMs: row.atMs, readAtMs: host.clock.nowMs() });
-    } catch (thrown) {
-      // An old reading stays, with its time: readiness sees how old it is.
-      host.log.debug('canary.unread', { component, region, message: asHoldfastError(thrown).message });
-    } finally {
-      cancel();
-    }
-  }
-
   #observed(key: SiteKey, observation: Observation): void {
     const before = this.#latest.get(key);
     this.#latest.set(key, observation);
+    this.#seenAtMonotonicMs.set(key, this.#parts.host.clock.monotonicMs());
     if (observation.health === 'up') this.#lastUp.set(key, observation);
     const changed =
       before?.health !== observation.health ||
@@ -223,20 +230,10 @@ export class Watch {
       before.writable !== observation.writable ||
       before.evidence.kind !== observation.evidence.kind;
     const isData = this.#parts.spec.components.get(observation.component)?.kind === 'data';
-    const recordedAtMs = this.#recordedAtMs.get(key) ?? 0;
-    // A jump of the clock backwards must not stop the records.
-    const recordAgeMs = Math.abs(observation.atMs - recordedAtMs);
-    if (changed || recordAgeMs >= (isData ? dataRecordEveryMs : otherRecordEveryMs)) {
-      this.#recordedAtMs.set(key, observation.atMs);
-      const lastUp = this.#lastUp.get(key);
-      const standbyCanary = this.#standbyCanaries.get(key);
-      this.#publish(
-        putRecord(siteRecordKey(key), { latest: observation, ...(lastUp ? { lastUp } : {}), ...(standbyCanary ? { standbyCanary } : {}) }),
-      );
-    }
+    if (this.#leads) this.#record(key, observation, changed, isData);
     if (isData && before?.health === 'up' && observation.health !== 'up') {
       // What the standby has got by now is what would survive: the estimate of the loss must not rest on an older reading.
-      if (this.#parts.publish) this.#readOtherCanaries(observation.component, observation.region);
+      if (this.#parts.publish) this.#canaryRows.readOthers(observation.component, observation.region);
       // And whether it still receives says whether the site is gone or only our way to it.
       this.#probeOthers(observation.component, observation.region);
     }
@@ -244,19 +241,39 @@ export class Watch {
     if (changed || observation.health !== 'up') for (const listener of this.#listeners) listener(observation);
   }
 
+  #record(key: SiteKey, observation: Observation, changed: boolean, isData: boolean): void {
+    const record = (site: SiteKey) => this.#recordOf(site);
+    if (this.#packs) {
+      const pack = changed ? this.#packs.changed(key, record) : this.#packs.refresh(this.#parts.host.clock.monotonicMs(), record);
+      if (pack) this.#records.put(pack);
+      return;
+    }
+    // A jump of the clock backwards must not stop the records.
+    const recordAgeMs = Math.abs(observation.atMs - (this.#recordedAtMs.get(key) ?? 0));
+    if (!changed && recordAgeMs < (isData ? dataRecordEveryMs : otherRecordEveryMs)) return;
+    this.#recordedAtMs.set(key, observation.atMs);
+    this.#records.put(putRecord(siteRecordKey(key), record(key)));
+  }
+
+  #recordOf(key: SiteKey): SiteRecord | undefined {
+    const latest = this.#latest.get(key);
+    if (!latest) return undefined;
+    const lastUp = this.#lastUp.get(key);
+    const standbyCanary = this.#canaryRows.standby.get(key);
+    // A site that is up is its own memory, which in a pack of many is worth not to be said twice.
+    const remembered = lastUp && !(this.#packs && lastUp === latest);
+    return { latest, ...(remembered ? { lastUp } : {}), ...(standbyCanary ? { standbyCanary } : {}) };
+  }
+
   #probeOthers(component: string, region: string): void {
     for (const other of this.#parts.spec.components.get(component)?.sites.keys() ?? [])
       if (other !== region) void this.#probers.get(siteKey(component, other))?.probeNow();
   }
 
-  #readOtherCanaries(component: string, region: string): void {
-    for (const other of this.#parts.spec.components.get(component)?.sites.keys() ?? [])
-      if (other !== region) void this.#readStandbyCanary(component, other);
-  }
-
   #beat(): void {
     const { host, controller, spec, pid } = this.#parts;
-    this.#publish(
+    if (this.#parts.shared) return;
+    this.#records.put(
       putRecord(presenceKey(controller), {
         controller,
         atMs: host.clock.nowMs(),
@@ -269,30 +286,7 @@ export class Watch {
     this.#cancelPresence = host.clock.after(presenceEveryMs, () => this.#beat());
   }
 
-  /** Records go out in order, many in one commit. What can't be written now goes with the next: at the latest with the next sign of life, unless something newer has taken its place. */
-  #publish(change: Change): void {
-    if (!this.#parts.publish || this.#stopped) return;
-    this.#pending.push(change);
-    this.#writing ??= this.#flush().finally(() => {
-      this.#writing = undefined;
-    });
-  }
-
-  async #flush(): Promise<void> {
-    while (this.#pending.length > 0) {
-      const batch = [...new Map(this.#pending.map((change) => [change.key, change])).values()];
-      this.#pending = [];
-      try {
-        await this.#parts.store.commit(batch);
-      } catch (thrown) {
-        this.#parts.host.log.warn('watch.records-not-written', { message: asHoldfastError(thrown).message, count: batch.length });
-        this.#pending.unshift(...batch);
-        return;
-      }
-    }
-  }
-
   get activeRegion(): string | undefined {
-    return this.#activeRegion;
+    return this.#canaryRows.region;
   }
 }
