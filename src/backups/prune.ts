@@ -79,9 +79,14 @@ class Pruning {
         const current = byId.get(entry.backup.backupId);
         if (!current) continue;
         const lease = current.leases.find(({ untilMs }) => untilMs > clock.nowMs());
+        // Newest first, so what needs it has been looked at: where that stays, this does.
+        const user = now.entries.find(
+          ({ backup }) => !this.removed.includes(backup.backupId) && backup.facts.needs?.includes(current.backup.backupId),
+        );
         if (now.unreadable.length > 0) this.hold(entry, `${now.unreadable[0]?.object} can't be read`);
         else if (!current.tombstone) this.hold(entry, 'its tombstone is gone');
         else if (lease) this.hold(entry, `${lease.holder} holds it for ${lease.what}`);
+        else if (user) this.hold(entry, `${user.backup.backupId} needs it`);
         else await this.removeOne(current);
       }
     }

@@ -5,6 +5,7 @@
  * Where the instant at a hole is not known, the window ends at the last instant that is certain.
  */
 import type { ProofLevel } from '../contracts/backup.ts';
+import { chainLength } from './chain.ts';
 import { type Catalogue, type CatalogueEntry, type GapRecord, provenLevel } from './records.ts';
 import type { ArchiveExtent } from './retention-archives.ts';
 
@@ -100,8 +101,8 @@ function joinWindows(windows: readonly RecoveryWindow[]): readonly RecoveryWindo
 export interface RecoveryWindows {
   /** In order of their beginnings. */
   readonly windows: readonly RecoveryWindow[];
-  /** Backups that nothing comes back from, because the log that they need has a hole. */
-  readonly broken: readonly { readonly backupId: string; readonly component: string; readonly gap: GapRecord }[];
+  /** Backups that nothing comes back from, because the log that they need has a hole, or a backup that they build on is not there. */
+  readonly broken: readonly { readonly backupId: string; readonly component: string; readonly gap?: GapRecord }[];
 }
 
 export function computeRecoveryWindows(
@@ -112,9 +113,13 @@ export function computeRecoveryWindows(
     .filter((entry) => !entry.tombstone)
     .toSorted((left, right) => left.backup.facts.consistentAtMs - right.backup.facts.consistentAtMs);
   const windows: RecoveryWindow[] = [];
-  const broken: { backupId: string; component: string; gap: GapRecord }[] = [];
+  const broken: { backupId: string; component: string; gap?: GapRecord }[] = [];
   for (const entry of entries) {
     const { component, backupId, facts } = entry.backup;
+    if (chainLength(catalogue.entries, entry) === undefined) {
+      broken.push({ backupId, component });
+      continue;
+    }
     const archive = archives.find((each) => each.component === component && each.identity === facts.identity);
     const reach = computeReach(entry, entries, catalogue.gaps, archive);
     if (reach.toMs === undefined) broken.push({ backupId, component, gap: reach.gap as GapRecord });

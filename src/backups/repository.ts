@@ -13,6 +13,7 @@ import { openBackupSeal } from './backup-seal.ts';
 import { type BackupRequest, beginBackupWriting } from './backup-writing.ts';
 import { forgetOldCapabilities, writeCapabilities } from './capability-records.ts';
 import { readCatalogue } from './catalogue.ts';
+import { findChain, inLink, openNeeded } from './chain.ts';
 import { describeBackup } from './describe-backup.ts';
 import { writeGap } from './gaps.ts';
 import type { KeySlot } from './key-ladder.ts';
@@ -87,6 +88,7 @@ export class Repository implements BackupRepository {
       facts: manifest.facts,
       parts: manifest.parts.map(({ part, plainBytes }) => ({ name: part, bytes: plainBytes })),
       readPart: (name) => readPart(content, name),
+      openNeeded: (id) => openNeeded(this, { component, backupId, needs: manifest.facts.needs }, id),
       ...(archive === undefined ? {} : { archive }),
       fingerprintKey: (content.seal as NonNullable<BackupContent['seal']>).fingerprintKey,
     };
@@ -98,7 +100,16 @@ export class Repository implements BackupRepository {
     signal: AbortSignal,
     onProgress: (doneBytes: number, ofBytes: number) => void,
   ): Promise<readonly string[]> {
-    return await verifyPieces(await this.#content(await this.#manifest(component, backupId)), signal, onProgress);
+    const chain = await findChain((id) => readManifest(this.#parts, component, id), component, backupId);
+    const problems = [...chain.problems];
+    const ofBytes = chain.manifests.reduce((sum, { parts }) => sum + storedBytesOf(parts), 0);
+    let beforeBytes = 0;
+    for (const manifest of chain.manifests) {
+      const found = await verifyPieces(await this.#content(manifest), signal, (done) => onProgress(beforeBytes + done, ofBytes));
+      problems.push(...(manifest.head.backup === backupId ? found : found.map((each) => inLink(each, backupId, manifest.head.backup))));
+      beforeBytes += storedBytesOf(manifest.parts);
+    }
+    return problems;
   }
 
   async readCopies(component: string, backupId: string, signal: AbortSignal): Promise<BackupCopies> {
@@ -205,6 +216,8 @@ export class Repository implements BackupRepository {
     if (this.encrypted && this.#parts.keys === undefined) throw keyMissing(this.name);
   }
 }
+
+const storedBytesOf = (parts: Manifest['parts']): number => parts.reduce((sum, part) => sum + part.storedBytes, 0);
 
 const keyMissing = (name: string) =>
   fail('KEY_MISSING', { message: `the repository in ${name} is encrypted, and was opened without its key`, subject: name });

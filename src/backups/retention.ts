@@ -132,6 +132,9 @@ export function computeRetention(input: RetentionInput): RetentionPlan {
     }
   }
   for (const message of nowhere) refusals.unshift({ message, wouldRemove: 0 });
+  // Across kinds too: an increment goes before the base that it needs.
+  const order = new Map(inOrder(due.map(({ entry }) => entry)).map((entry, index) => [entry, index]));
+  due.sort((left, right) => (order.get(right.entry) as number) - (order.get(left.entry) as number));
 
   const gone = new Set(due.map(({ entry }) => entry));
   const staying = catalogue.entries.filter((entry) => !gone.has(entry));

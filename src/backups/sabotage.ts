@@ -5,9 +5,10 @@
  * never counts for its backup. A damage that could not be done, or that nobody came across, is no control at all and is not counted as one.
  */
 import { fail } from '../base/errors.ts';
-import type { ProofLevel } from '../contracts/backup.ts';
+import type { BackupReader, ProofLevel } from '../contracts/backup.ts';
 import type { RepositoryBackend } from '../contracts/repository-backend.ts';
 import type { BackupRepository } from './backup-repository.ts';
+import { chainOf } from './chain.ts';
 import { type ProofRequest, proveBackup, type SabotageMark } from './proof.ts';
 import { firstFailure } from './proof-ladder.ts';
 import type { ProofRecord } from './records.ts';
@@ -68,6 +69,21 @@ function prepareCopy(request: SabotageRequest, name: string, { damage, detail, s
   return { request: { ...request, sabotage: { name, copy: damage, detail, struck } } };
 }
 
+/** Which of the backups that a restore reads is struck: with increments any of them, by chance. */
+async function drawLink({ repository, component, entry, chance }: SabotageRequest): Promise<string> {
+  const own = entry.backup.backupId;
+  if (entry.backup.facts.needs === undefined) return own;
+  const ids = chainOf((await repository.readCatalogue(component)).entries, component, own);
+  return ids[Math.floor(chance() * ids.length)] ?? own;
+}
+
+/** The same backup, but for one of those that it builds on. */
+function withLink(reader: BackupReader, link: BackupReader): BackupReader {
+  const { openNeeded } = reader;
+  if (openNeeded === undefined) return reader;
+  return { ...reader, openNeeded: async (id) => (id === link.backupId ? link : withLink(await openNeeded(id), link)) };
+}
+
 /** Undefined: nothing there that it could strike. */
 async function prepare(request: SabotageRequest, damage: Damage): Promise<Prepared | undefined> {
   const { chance, host, component, entry } = request;
@@ -75,17 +91,26 @@ async function prepare(request: SabotageRequest, damage: Damage): Promise<Prepar
     case 'stored': {
       const { store } = request;
       if (!store) return undefined;
-      const damaged = await damageStore(damage.name, store.backend, { component, backupId: entry.backup.backupId }, chance);
+      const backupId = await drawLink(request);
+      const damaged = await damageStore(damage.name, store.backend, { component, backupId }, chance);
       if (!damaged) return undefined;
       const repository = await store.openOver(damaged.backend);
       const sabotage = { name: damage.name, detail: () => damaged.detail, struck: damaged.struck };
       return { request: { ...request, repository, sabotage }, close: () => repository.close() };
     }
     case 'content': {
-      const damaged = await damageReader(damage.name, await request.repository.openBackup(component, entry.backup.backupId), chance);
+      const own = await request.repository.openBackup(component, entry.backup.backupId);
+      // The log is read through the backup itself, whatever that builds on.
+      const link = damage.name === 'lose a log segment' ? own.backupId : await drawLink(request);
+      const damaged = await damageReader(
+        damage.name,
+        link === own.backupId ? own : await request.repository.openBackup(component, link),
+        chance,
+      );
       if (!damaged) return undefined;
-      const { reader, struck } = damaged;
-      return { request: { ...request, sabotage: { name: damage.name, detail: () => damaged.detail, struck, reader } } };
+      const { struck, detail } = damaged;
+      const reader = link === own.backupId ? damaged.reader : withLink(own, damaged.reader);
+      return { request: { ...request, sabotage: { name: damage.name, detail: () => detail, struck, reader } } };
     }
     case 'restored':
       return prepareCopy(request, damage.name, damageFiles(host, damage.name, chance, damage.spare));

@@ -23,6 +23,8 @@ export interface BackupKind {
   readonly continuous: boolean;
   /** Of a driver with several: what is backed up where the user names none. */
   readonly isDefault?: boolean;
+  /** Holds only what has changed since another backup of one of these kinds, and can't be restored without it. */
+  readonly buildsOn?: readonly string[];
 }
 
 export interface BackupContext {
@@ -129,6 +131,8 @@ export interface TakeOptions {
    * the artefact leaves it out and says so in `limits`.
    */
   readonly workDirectory?: string;
+  /** For a kind that builds on others: the backup to build on, held for as long as this one is taken. `facts.needs` says afterwards whether it was built upon. */
+  readonly basis?: BackupReader;
 }
 
 export interface ArchiveOptions {
@@ -142,6 +146,8 @@ export interface BackupReader {
   readonly facts: BackupFacts;
   readonly parts: readonly { readonly name: string; readonly bytes: number }[];
   readPart(name: string): AsyncIterable<Uint8Array>;
+  /** One of those that it `needs`. One that is missing or can't be read: BACKUP_DAMAGED, which names it. */
+  openNeeded?(backupId: string): Promise<BackupReader>;
   readonly archive?: ArchiveReader;
   readonly fingerprintKey: Uint8Array;
 }

@@ -52,6 +52,8 @@ export interface BackupSpec {
   readonly prove?: ProveSpec;
   /** Name of the repository. */
   readonly to: string;
+  /** What it builds on, of the same component in the same repository; undefined: nothing. */
+  readonly buildsOn?: readonly string[];
 }
 
 const text = (description: string, example: string) =>
@@ -190,7 +192,22 @@ export function readBackups(written: readonly Written[], reading: BackupReading)
       collector.add([...path, index], 'value', `${one.what} of ${component} is backed up to ${one.to} twice`, 'Take one of the two away.');
     else read.push(one);
   }
-  return read;
+  return withBases(read, path, collector);
+}
+
+/** What builds on others is of no use where none of those is taken. */
+function withBases(read: readonly BackupSpec[], path: readonly (string | number)[], collector: FaultCollector): readonly BackupSpec[] {
+  return read.filter((one) => {
+    const kinds = one.buildsOn?.filter((what) => what !== one.what);
+    if (kinds === undefined || read.some(({ what, to }) => to === one.to && kinds.includes(what))) return true;
+    collector.add(
+      path,
+      'key',
+      `${one.what} builds on ${kinds.join(' or ')}, and no ${kinds.join(' or ')} is backed up to ${one.to}`,
+      `Add { what: ${kinds[0]}, every: weekly }.`,
+    );
+    return false;
+  });
 }
 
 function readOne(
@@ -229,6 +246,7 @@ function readOne(
   return {
     what: kind.what,
     to,
+    ...(kind.buildsOn === undefined ? {} : { buildsOn: kind.buildsOn }),
     ...(entry.every === undefined ? {} : { schedule: scheduleOf(entry.every, zone, entry.jitter) }),
     ...(entry.keep === undefined ? {} : { keep: entry.keep }),
     ...(entry.prove === undefined ? {} : { prove: proveOf(entry.prove, zone) }),

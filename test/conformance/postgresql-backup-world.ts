@@ -2,7 +2,9 @@
 import { rm } from 'node:fs/promises';
 import pg from 'pg';
 import { createRepository } from '../../src/backups/create-repository.ts';
+import { openRepository } from '../../src/backups/open-repository.ts';
 import type { Repository } from '../../src/backups/repository.ts';
+import type { SabotageRequest } from '../../src/backups/sabotage.ts';
 import { Secret } from '../../src/base/secret.ts';
 import type {
   ArchiveOptions,
@@ -14,6 +16,7 @@ import type {
   Restorer,
   RunningCopy,
 } from '../../src/contracts/backup.ts';
+import type { RepositoryBackend } from '../../src/contracts/repository-backend.ts';
 import { driver } from '../../src/drivers/postgresql/driver.ts';
 import { nodeHost } from '../../src/host/node/node-host.ts';
 import { backend as directoryBackend } from '../../src/repositories/filesystem/backend.ts';
@@ -37,7 +40,11 @@ export class BackupWorld {
   readonly #archiving: { end(): Promise<void> }[] = [];
   #numbers = 0;
 
-  private constructor(server: RunningPostgres, repository: Repository, directory: string) {
+  /** For damage to what is stored. */
+  readonly store: NonNullable<SabotageRequest['store']>;
+
+  private constructor(server: RunningPostgres, repository: Repository, store: NonNullable<SabotageRequest['store']>, directory: string) {
+    this.store = store;
     this.server = server;
     this.repository = repository;
     this.#directory = directory;
@@ -54,7 +61,8 @@ export class BackupWorld {
       host,
       confirmRecoveryKey: async (key: string) => key,
     });
-    return new BackupWorld(server, repository, directory);
+    const openOver = (backend: RepositoryBackend) => openRepository({ backend, platform: 'test', host });
+    return new BackupWorld(server, repository, { backend: store, openOver }, directory);
   }
 
   context(signal: AbortSignal = new AbortController().signal): BackupContext {
@@ -87,7 +95,7 @@ export class BackupWorld {
   /** Takes and commits a backup. */
   async backUp(
     what: string,
-    more: SourceOptions & { readonly archived?: boolean; readonly signal?: AbortSignal } = {},
+    more: SourceOptions & { readonly archived?: boolean; readonly signal?: AbortSignal; readonly basis?: BackupReader } = {},
   ): Promise<BackupReader> {
     this.#numbers += 1;
     const backupId = `b${this.#numbers}`;
@@ -98,7 +106,11 @@ export class BackupWorld {
       const facts = await source.take(
         what,
         writing.sink,
-        { fingerprintKey: writing.fingerprintKey, ...(more.archived === true ? { openArchive: this.openArchive } : {}) },
+        {
+          fingerprintKey: writing.fingerprintKey,
+          ...(more.archived === true ? { openArchive: this.openArchive } : {}),
+          ...(more.basis === undefined ? {} : { basis: more.basis }),
+        },
         this.context(signal),
       );
       await writing.commit(JSON.parse(JSON.stringify(facts)));

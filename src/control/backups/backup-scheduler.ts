@@ -64,12 +64,10 @@ export class BackupScheduler {
     const scheduled: Scheduled[] = [];
     for (const run of this.#runs) {
       const { id, schedule } = run;
-      if (run.kind === 'backup') scheduled.push({ id, schedule, first: 'at-once', retries: true });
-      else {
-        // Before the first backup there is nothing to prove, nor to remove.
-        if (!hasGround(run, (other) => wasEverDone(records.get(other), lastRuns.get(other)))) continue;
-        scheduled.push({ id, schedule, first: { afterMs: since.get(id) ?? nowMs }, retries: false });
-      }
+      // Before the first backup there is nothing to build on, to prove, or to remove.
+      if (!hasGround(run, (other) => wasEverDone(records.get(other), lastRuns.get(other)))) continue;
+      if (run.kind === 'backup' && run.afterAny === undefined) scheduled.push({ id, schedule, first: 'at-once', retries: true });
+      else scheduled.push({ id, schedule, first: { afterMs: since.get(id) ?? nowMs }, retries: run.kind === 'backup' });
     }
     return [scheduled, lastRuns];
   }

@@ -56,11 +56,12 @@ async function readSchedules(spec: Spec, store: StateStore, nowMs: number): Prom
     const component = run.kind === 'prune' ? run.repository : run.component;
     const last = lasts.get(id);
     const record = records.get(id);
-    const since = kind === 'backup' ? undefined : firsts.get(id);
+    const alone = run.kind === 'backup' && run.afterAny === undefined;
+    const since = alone ? undefined : firsts.get(id);
     const scheduled: Scheduled = { id, schedule, first: since === undefined ? 'at-once' : { afterMs: since }, retries: kind === 'backup' };
     const waits =
       last?.state === 'running' ||
-      (since === undefined && kind !== 'backup') ||
+      (since === undefined && !alone) ||
       !hasGround(run, (other) => wasEverDone(records.get(other), lasts.get(other)));
     return {
       id,

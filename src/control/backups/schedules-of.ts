@@ -10,6 +10,8 @@ export type PlannedRun =
       readonly component: string;
       readonly backup: BackupSpec;
       readonly schedule: ScheduleSpec;
+      /** Runs of which one must have been done before there is anything to build on; undefined: it stands alone. */
+      readonly afterAny?: readonly string[];
     }
   | {
       readonly kind: 'proof';
@@ -35,7 +37,18 @@ export function plannedRuns(spec: Spec): readonly PlannedRun[] {
     for (const backup of component.backup ?? []) {
       if (backup.schedule === undefined) continue;
       const id = scheduleId(component.name, backup);
-      runs.push({ kind: 'backup', id, component: component.name, backup, schedule: backup.schedule });
+      const bases = (component.backup ?? []).filter(
+        ({ what, to }) => what !== backup.what && to === backup.to && backup.buildsOn?.includes(what),
+      );
+      const afterAny = bases.map((base) => scheduleId(component.name, base));
+      runs.push({
+        kind: 'backup',
+        id,
+        component: component.name,
+        backup,
+        schedule: backup.schedule,
+        ...(afterAny.length === 0 ? {} : { afterAny }),
+      });
       if (backup.prove)
         runs.push({ kind: 'proof', id: `${id}#proof`, component: component.name, backup, schedule: backup.prove.schedule, after: id });
     }
@@ -51,8 +64,8 @@ export function plannedRuns(spec: Spec): readonly PlannedRun[] {
 export const scheduleId = (component: string, backup: Pick<BackupSpec, 'what' | 'to'>): string =>
   `${component}/${backup.what}@${backup.to}`;
 
-/** Whether there is what it works on: something to prove, something that may have to go. `wasDone`: whether a run of that id has ever ended well. */
+/** Whether there is what it works on: something to build on, something to prove, something that may have to go. `wasDone`: whether a run of that id has ever ended well. */
 export function hasGround(run: PlannedRun, wasDone: (id: string) => boolean): boolean {
-  if (run.kind === 'backup') return true;
-  return run.kind === 'proof' ? wasDone(run.after) : run.afterAny.some(wasDone);
+  if (run.kind === 'proof') return wasDone(run.after);
+  return run.kind === 'backup' && run.afterAny === undefined ? true : (run.afterAny ?? []).some(wasDone);
 }

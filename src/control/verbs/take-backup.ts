@@ -10,6 +10,7 @@ import type { JsonObject } from '../../base/json.ts';
 import type { BackupContext } from '../../contracts/backup.ts';
 import type { StepContext, Verb } from '../../contracts/verbs.ts';
 import { archivesInto, type BackupParts } from '../backups/backup-parts.ts';
+import { type HeldBasis, holdBasis } from '../backups/hold-basis.ts';
 import { scratchPath, withScratch } from '../backups/scratch.ts';
 import type { PlatformParts } from './platform-verb.ts';
 
@@ -58,7 +59,9 @@ async function take(parts: BackupParts, want: ReturnType<typeof read>, context: 
     signal: context.signal,
   });
   const { signal } = lease;
+  let basis: HeldBasis | undefined;
   try {
+    basis = await holdBasis(parts, component, want, context.executionId, signal);
     await withScratch(host, scratchPath(parts.scratchDirectory, parts.spec.name, context.executionId), async (workDirectory) => {
       const writing = await repository.beginBackup({ component: name, backupId, what, signal });
       const source = parts.openSource(component, region);
@@ -71,10 +74,13 @@ async function take(parts: BackupParts, want: ReturnType<typeof read>, context: 
             ...(archivesInto(component, repositoryName) ? { openArchive: (identity) => repository.openArchive(name, identity) } : {}),
             fingerprintKey: writing.fingerprintKey,
             workDirectory,
+            ...(basis === undefined ? {} : { basis: basis.reader }),
           },
           sourceContext,
         );
         signal.throwIfAborted();
+        // Not held any more, it may be gone: what builds on it would be worth nothing.
+        basis?.signal.throwIfAborted();
         await writing.commit(facts);
       } catch (error) {
         await writing.abandon();
@@ -84,6 +90,7 @@ async function take(parts: BackupParts, want: ReturnType<typeof read>, context: 
       }
     });
   } finally {
+    await basis?.release();
     await lease.release();
   }
 }

@@ -29,6 +29,8 @@ export interface RawStream extends AsyncIterable<Uint8Array> {
   pause(): void;
   destroy(): void;
   removeAllListeners(event: string): void;
+  once(event: 'drain' | 'close', listener: () => void): void;
+  removeListener(event: 'drain' | 'close', listener: () => void): void;
 }
 
 type Row = Readonly<Record<string, unknown>>;

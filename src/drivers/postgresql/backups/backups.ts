@@ -18,6 +18,12 @@ export const backups: DriverBackups<ComponentOptions, SiteOptions> = {
       isDefault: true,
     },
     {
+      what: 'increment',
+      summary: 'what has changed since the last base or increment (PostgreSQL 17 or newer, with summarize_wal)',
+      continuous: false,
+      buildsOn: ['base', 'increment'],
+    },
+    {
       what: 'dump',
       summary: 'pg_dump of every database, and the roles: for other versions and machines, without recovery to an instant',
       continuous: false,
@@ -33,6 +39,7 @@ function openSource(site: PostgresqlSite): BackupSource {
   return {
     take(what, sink, options, context) {
       if (what === 'base') return takeBase(site, sink, options, context);
+      if (what === 'increment') return takeBase(site, sink, options, context, { increment: true });
       if (what === 'dump') return takeDump(site, sink, options, context);
       throw fail('NOT_FOUND', { message: `PostgreSQL has no backup "${what}"` });
     },

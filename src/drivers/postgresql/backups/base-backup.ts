@@ -31,16 +31,19 @@ const ways = [
 ] as const;
 const tellEveryBytes = 64 * 1024 * 1024;
 
+/** @param incremental a manifest was uploaded on this connection: only what has changed since it is sent */
 export async function takeBaseBackup(
   connection: ReplicationConnection,
   label: string,
+  incremental: boolean,
   sink: BackupSink,
   context: BackupContext,
   onStart: (lsn: string, timeline: number) => void,
 ): Promise<BaseBackupResult> {
+  const since = incremental ? ', INCREMENTAL' : '';
   for (const { compression, words } of ways) {
     connection.send(
-      `BASE_BACKUP (LABEL '${label}', PROGRESS true, CHECKPOINT 'fast', WAL false, WAIT false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C', TABLESPACE_MAP true${words})`,
+      `BASE_BACKUP (LABEL '${label}', PROGRESS true, CHECKPOINT 'fast', WAL false, WAIT false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C', TABLESPACE_MAP true${since}${words})`,
     );
     let start: readonly TextRow[];
     try {
@@ -48,7 +51,7 @@ export async function takeBaseBackup(
     } catch (error) {
       const state = refusalState(error);
       // 0A000, 22023, 42601, 58000, XX000: this build or its library can't compress so; nothing has begun. After an error the server is ready for the next command.
-      const can = state !== undefined && !state.startsWith('28') && !state.startsWith('42501') && !state.startsWith('57');
+      const can = state !== undefined && !['28', '42501', '55', '57'].some((prefix) => state.startsWith(prefix));
       if (compression === 'none' || !can) throw error;
       await connection.ready();
       continue;

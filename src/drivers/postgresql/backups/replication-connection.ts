@@ -22,6 +22,7 @@ export interface Message {
 export type TextRow = readonly (string | null)[];
 
 const connectTimeoutMs = 15_000;
+const copyBytes = 64 * 1024;
 /** A server that checkpoints before a backup says nothing meanwhile, on a slow disk for minutes. */
 const silenceMaxMsDefault = 1_800_000;
 
@@ -87,6 +88,37 @@ export class ReplicationConnection {
 
   sendCopyData(body: Buffer): void {
     this.#socket.write(framed('d', body));
+  }
+
+  /** Hands a stream over as the input of a command that asked for it (`G`), no faster than the server takes it; resolves at the end of the command. */
+  async copyIn(text: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+    this.send(text);
+    const { type } = await this.next();
+    if (type !== 'G')
+      throw fail('SYSTEM_WRONG_ANSWER', { message: `${this.#where} sent a message "${type}" where it should ask for input` });
+    for await (const bytes of content)
+      for (let at = 0; at < bytes.length; at += copyBytes)
+        if (!this.#socket.write(framed('d', Buffer.from(bytes.subarray(at, at + copyBytes))))) await this.#drained();
+    this.sendCopyDone();
+    await this.ready();
+  }
+
+  /** A server that has failed in the middle says so only when it is read: a socket that is closed ends the wait too. */
+  async #drained(): Promise<void> {
+    this.#waitingSinceMs = this.#host.clock.monotonicMs();
+    try {
+      await new Promise<void>((resolve) => {
+        const over = () => {
+          this.#socket.removeListener('drain', over);
+          this.#socket.removeListener('close', over);
+          resolve();
+        };
+        this.#socket.once('drain', over);
+        this.#socket.once('close', over);
+      });
+    } finally {
+      this.#waitingSinceMs = undefined;
+    }
   }
 
   sendCopyDone(): void {

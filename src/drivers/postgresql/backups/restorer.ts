@@ -21,6 +21,7 @@ import type {
 import { formatLsn, parseLsn } from '../lsn.ts';
 import type { ComponentOptions } from '../options.ts';
 import { type BackupDetails, backupDetails } from './backup-details.ts';
+import { combineChain, readChain } from './combine-chain.ts';
 import { isDump } from './dump-details.ts';
 import { findLosses } from './find-losses.ts';
 import { readNewestCommit } from './newest-commit.ts';
@@ -46,6 +47,8 @@ interface Prepared {
   readonly programs: Programs | undefined;
   readonly newestMs: number | undefined;
   readonly problems: readonly Problem[];
+  /** The full backup first; one alone where it builds on nothing. */
+  readonly chain: readonly BackupReader[];
 }
 
 /** A path of a socket may have 107 bytes, its name among them. */
@@ -77,12 +80,14 @@ export class PostgresqlRestorer implements Restorer {
     const { host } = this.#context;
     await refuseUnlessEmpty(host, into);
     if (isDump(backup)) return restoreDump({ context: this.#context, runDirectory: this.#runDirectory }, backup, target, into);
-    const { details, archive, way, programs, problems } = await this.#prepare(backup, target);
+    const { details, archive, way, programs, problems, chain } = await this.#prepare(backup, target);
     const [problem] = problems;
     if (problem) throw fail(problem.code, { message: problem.message, hint: problem.hint, subject: backup.backupId });
     if (!programs) throw fail('HANDS_NO_PROGRAM', { message: `PostgreSQL ${details.major} is not installed` });
     await assertReachable(host, programs, into);
-    await unpackBackup(host, backup, details, programs, into, (message) => this.#context.progress(message));
+    if (chain.length > 1)
+      await combineChain(chain, { context: this.#context, details, programs, into, directory: `${this.#runDirectory}/chain` });
+    else await unpackBackup(host, backup, details, programs, into, (message) => this.#context.progress(message));
     return new PostgresqlRestoredCopy({
       context: this.#context,
       backup,
@@ -106,6 +111,7 @@ export class PostgresqlRestorer implements Restorer {
     const details = backupDetails(backup);
     const problems: Problem[] = [];
     const programs = await this.#findPrograms(details, problems);
+    const chain = await this.#findChain(backup, programs, problems);
     await this.#makeRunDirectory(programs);
     const archive = joined(ownWalOf(backup), backup.archive);
     const way = await findRecoveryWay({ ...details, archive, through: this.#through(backup, details, target) });
@@ -114,7 +120,7 @@ export class PostgresqlRestorer implements Restorer {
     if (end < details.stopLsn)
       problems.push(cutOff(way, `the log that the backup needs (up to ${formatLsn(details.stopLsn)}) is not all there`));
     else problems.push(...judgeTarget(target, way, details, end, newestMs));
-    return { details, archive, way, programs, newestMs, problems };
+    return { details, archive, way, programs, newestMs, problems, chain };
   }
 
   #through(backup: BackupReader, details: BackupDetails, target: RecoveryTarget): { timeline: number; lsn: bigint }[] {
@@ -133,6 +139,24 @@ export class PostgresqlRestorer implements Restorer {
       if (code !== 'HANDS_NO_PROGRAM' && code !== 'HANDS_WRONG_USER') throw error;
       problems.push({ code, message, hint });
       return undefined;
+    }
+  }
+
+  async #findChain(backup: BackupReader, programs: Programs | undefined, problems: Problem[]): Promise<readonly BackupReader[]> {
+    try {
+      const chain = await readChain(backup);
+      if (chain.length > 1 && programs && !(await this.#context.host.files.exists(`${programs.directory}/pg_combinebackup`)))
+        problems.push({
+          code: 'HANDS_NO_PROGRAM',
+          message: `${backup.backupId} builds on ${chain[0]?.backupId}, and pg_combinebackup is not in ${programs.directory}`,
+          hint: `Install all of the programs of PostgreSQL ${programs.major}, or restore a full backup: holdfast backups lists them.`,
+        });
+      return chain;
+    } catch (error) {
+      const { code, message, hint } = error as Problem;
+      if (code !== 'BACKUP_DAMAGED') throw error;
+      problems.push({ code, message, hint });
+      return [backup];
     }
   }
 

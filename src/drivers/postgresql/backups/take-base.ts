@@ -12,6 +12,7 @@ import { addressOf } from '../options.ts';
 import { type ArchivedRange, awaitArchived, firstSegment, lastSegment } from './await-archived.ts';
 import { type BaseBackupResult, takeBaseBackup } from './base-backup.ts';
 import { ConsistencyWatch } from './consistency-watch.ts';
+import { type IncrementTaken, takeIncrement } from './increment.ts';
 import { OwnWal } from './own-wal.ts';
 import { type PostgresqlSite, replicationAddress } from './postgresql-site.ts';
 import { ReplicationConnection } from './replication-connection.ts';
@@ -19,7 +20,13 @@ import { readExtensions, readServerFacts, type ServerFacts, switchSegment } from
 import { SqlSession } from './sql-session.ts';
 import { markLog, OpenFingerprint } from './take-fingerprint.ts';
 
-export async function takeBase(site: PostgresqlSite, sink: BackupSink, options: TakeOptions, context: BackupContext): Promise<BackupFacts> {
+export async function takeBase(
+  site: PostgresqlSite,
+  sink: BackupSink,
+  options: TakeOptions,
+  context: BackupContext,
+  { increment = false } = {},
+): Promise<BackupFacts> {
   const { host } = site;
   const opened: { close(): void }[] = [];
   const keep = <T extends { close(): void }>(each: T): T => {
@@ -31,14 +38,19 @@ export async function takeBase(site: PostgresqlSite, sink: BackupSink, options: 
     const session = keep(await SqlSession.open(host, addressOf(site.site), context.signal));
     const connection = keep(await ReplicationConnection.open(host, replicationAddress(site.site), context.signal));
     const server = await readServerFacts(session);
-    const systemIdentifier = (await connection.command('IDENTIFY_SYSTEM'))[0]?.[0] ?? '';
+    const [identified] = await connection.command('IDENTIFY_SYSTEM');
+    const systemIdentifier = identified?.[0] ?? '';
     const archive = await options.openArchive?.(systemIdentifier);
     const ownWal = archive === undefined ? keep(await OwnWal.open(host, replicationAddress(site.site), sink, context.signal)) : undefined;
     watch = await ConsistencyWatch.start(session, host.clock, site.component, server.inRecovery, context.log);
     const label = `holdfast ${sink.backupId}`.replace(/[^\w .:-]/g, '_');
-    const base = await takeBaseBackup(connection, label, sink, context, (lsn, timeline) =>
-      ownWal?.begin({ lsn, timeline, systemIdentifier, segmentBytes: server.segmentBytes }),
-    );
+    const take = (incremental: boolean) =>
+      takeBaseBackup(connection, label, incremental, sink, context, (lsn, timeline) =>
+        ownWal?.begin({ lsn, timeline, systemIdentifier, segmentBytes: server.segmentBytes }),
+      );
+    const asked = { connection, session, server, systemIdentifier, timeline: Number(identified?.[1]), basis: options.basis, context };
+    const taken: IncrementTaken = increment ? await takeIncrement(asked, take) : { base: await take(false) };
+    const { base } = taken;
     await watch.stop();
     const after = await watch.read();
     if (base.stopTimeline !== base.startTimeline)
@@ -60,7 +72,7 @@ export async function takeBase(site: PostgresqlSite, sink: BackupSink, options: 
       signal: context.signal,
       moment: 'exact' as const,
     };
-    const taken = server.inRecovery || site.options.fingerprint === 0 ? undefined : keep(await OpenFingerprint.open(request));
+    const opening = server.inRecovery || site.options.fingerprint === 0 ? undefined : keep(await OpenFingerprint.open(request));
     const marked = server.inRecovery ? undefined : await markLog(session);
     const needed = { ...range, to: marked !== undefined && marked > range.to ? marked : range.to };
     if (!server.inRecovery) await switchSegment(session);
@@ -68,9 +80,9 @@ export async function takeBase(site: PostgresqlSite, sink: BackupSink, options: 
     const kept = archive
       ? awaitArchived(archive, needed, host.clock, site.options['archive-wait'], context.signal)
       : (ownWal?.finish(needed.to) ?? Promise.resolve());
-    const [fingerprint] = await Promise.all([taken?.digest(), kept]);
+    const [fingerprint] = await Promise.all([opening?.digest(), kept]);
     const more = describe(server, base, after.atMs, addressOf(site.site).database, await readExtensions(session));
-    return facts(server, base, needed, watch.newestBefore(range.to), fingerprint, more);
+    return facts(server, taken, needed, watch.newestBefore(range.to), fingerprint, more);
   } finally {
     await watch?.stop();
     for (const each of opened.reverse()) each.close();
@@ -79,7 +91,7 @@ export async function takeBase(site: PostgresqlSite, sink: BackupSink, options: 
 
 function facts(
   server: ServerFacts,
-  base: BaseBackupResult,
+  { base, needs, fullBecause }: IncrementTaken,
   range: ArchivedRange,
   consistent: ReturnType<ConsistencyWatch['newestBefore']>,
   fingerprint: Fingerprint | undefined,
@@ -94,9 +106,10 @@ function facts(
     position: positionAt(range.systemIdentifier, range.timeline, parseLsn(base.stopLsn)),
     archive: { timeline: range.timeline, first: firstSegment(range), last: lastSegment(range) },
     dataBytes: base.dataBytes,
+    ...(needs === undefined ? {} : { needs: [needs] }),
     ...(fingerprint ? { fingerprint } : {}),
     ...(consistent.canary ? { canary: { ...consistent.canary } } : {}),
-    more,
+    more: fullBecause === undefined ? more : { ...more, fullBecause },
   };
 }
 

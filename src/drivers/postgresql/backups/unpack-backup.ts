@@ -40,31 +40,45 @@ export async function unpackBackup(
   programs: Programs,
   into: string,
   progress: (message: string) => void,
-): Promise<{ readonly bytes: number; readonly files: number }> {
-  await host.fileStreams.setMode(into, 0o700);
+): Promise<void> {
+  await unpackFiles(host, backup, details, { data: into, spaces: `${into}/${tablespacesDirectory}` }, tellBytes(backup, progress));
+  await wallOff(host, into);
+  await giveToOwner(host, programs, into);
+}
+
+export function tellBytes({ facts }: BackupReader, progress: (message: string) => void): (bytes: number) => void {
   let done = 0;
   let told = 0;
-  const onBytes = (bytes: number) => {
+  return (bytes) => {
     done += bytes;
     if (done - told < tellEveryBytes) return;
     told = done;
-    progress(`${Math.round(done / 1e6)} of ${Math.round(backup.facts.dataBytes / 1e6)} MB`);
+    progress(`${Math.round(done / 1e6)} of ${Math.round(facts.dataBytes / 1e6)} MB`);
   };
-  for (const { oid } of details.tablespaces) await host.files.makeDirectory(`${into}/${tablespacesDirectory}/${oid}`, { mode: 0o700 });
-  const results = await Promise.all(
+}
+
+/** The files of one backup as they were taken, with the places of its tablespaces changed. */
+export async function unpackFiles(
+  host: Host,
+  backup: BackupReader,
+  details: Pick<BackupDetails, 'tablespaces'>,
+  place: { readonly data: string; readonly spaces: string },
+  onBytes: (bytes: number) => void,
+): Promise<void> {
+  await host.fileStreams.setMode(place.data, 0o700);
+  for (const { oid } of details.tablespaces) await host.files.makeDirectory(`${place.spaces}/${oid}`, { mode: 0o700 });
+  await Promise.all(
     backup.parts.flatMap(({ name }) => {
       const match = tarPart.exec(name);
       if (!match) return [];
       const content = match[2] === undefined ? backup.readPart(name) : decompress(name, backup.readPart(name));
-      const place = match[1] === 'base' ? into : `${into}/${tablespacesDirectory}/${match[1]}`;
-      return [unpackTar(host, content, place, onBytes)];
+      return [unpackTar(host, content, match[1] === 'base' ? place.data : `${place.spaces}/${match[1]}`, onBytes)];
     }),
   );
-  await writeManifest(host, backup, into);
-  await linkTablespaces(host, details, into);
-  await wallOff(host, into);
-  await giveToOwner(host, programs, into);
-  return { bytes: results.reduce((sum, { bytes }) => sum + bytes, 0), files: results.reduce((sum, { files }) => sum + files, 0) };
+  await writeManifest(host, backup, place.data);
+  for (const { oid } of details.tablespaces)
+    await host.fileStreams.symbolicLink(`${place.spaces}/${oid}`, `${place.data}/pg_tblspc/${oid}`);
+  await mapTablespaces(host, details, place);
 }
 
 async function writeManifest(host: Host, backup: BackupReader, into: string): Promise<void> {
@@ -77,18 +91,18 @@ async function writeManifest(host: Host, backup: BackupReader, into: string): Pr
 }
 
 /** The server makes the links anew at its first start, from `tablespace_map`: both have to say the new places. */
-async function linkTablespaces(host: Host, details: BackupDetails, into: string): Promise<void> {
-  if (details.tablespaces.length === 0) return;
-  const lines: string[] = [];
-  for (const { oid } of details.tablespaces) {
-    const place = `${into}/${tablespacesDirectory}/${oid}`;
-    await host.fileStreams.symbolicLink(place, `${into}/pg_tblspc/${oid}`);
-    lines.push(`${oid} ${place.replace(/[\\\n\r]/g, '\\$&')}\n`);
-  }
-  await host.files.writeAtomically(`${into}/tablespace_map`, lines.join(''), { mode: 0o600 });
+export async function mapTablespaces(
+  host: Host,
+  { tablespaces }: Pick<BackupDetails, 'tablespaces'>,
+  { data, spaces }: { readonly data: string; readonly spaces: string },
+): Promise<void> {
+  if (tablespaces.length === 0) return;
+  const lines = tablespaces.map(({ oid }) => `${oid} ${`${spaces}/${oid}`.replace(/[\\\n\r]/g, '\\$&')}\n`);
+  await host.files.writeAtomically(`${data}/tablespace_map`, lines.join(''), { mode: 0o600 });
 }
 
-async function wallOff(host: Host, into: string): Promise<void> {
+/** What would lead a copy to other servers goes from its configuration, and it recovers when it is started. */
+export async function wallOff(host: Host, into: string): Promise<void> {
   const path = `${into}/postgresql.auto.conf`;
   const before = (await host.files.exists(path)) ? await host.files.readText(path) : '';
   const kept = before.split('\n').filter((line) => line.trim() !== '' && !forgotten.test(line));
