@@ -73,6 +73,7 @@ export async function processWiring(overrides: Partial<Wiring> = {}): Promise<Wi
     openHost: ({ logLevel, logTo }) => nodeHost({ logLevel, logTo } as Parameters<typeof nodeHost>[0]),
     openStore: ({ directory, host, platform }) => openSqliteStore({ path: join(directory, 'state.sqlite'), host, platform }),
     openHands: (host) => (spec) => openHands(spec, { host }),
+    serveMetrics: async (face) => (await import('./api/serve-metrics.ts')).serveMetrics(face),
     ...overrides,
   };
 }

@@ -1,33 +1,46 @@
 /**
- * The numbers behind the alarms, for Prometheus. Pure. deploy/prometheus/backups.rules.yml asks for these names and for no others.
+ * The numbers behind the alarms, for Prometheus. Pure. deploy/prometheus/backups.rules.yml asks for them.
  *
  * Invariant: what is expected is exported also where nothing of it is there yet, so that a rule can tell absence from silence.
  */
+import type { MetricDefinition, MetricSample } from '../base/metric.ts';
+import { type ProofLevel, proofLevels } from '../contracts/backup.ts';
 import { type AlarmInput, type BackupExpectation, entriesOf, findLastPointMs } from './alarms-input.ts';
+import { type CatalogueEntry, provenLevel } from './records.ts';
 
-export interface BackupMetric {
-  readonly name: keyof typeof backupMetricNames;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly value: number;
+export type BackupMetricName = keyof typeof definitions;
+
+export interface BackupMetric extends MetricSample {
+  readonly name: BackupMetricName;
 }
 
-/** Name -> what it tells. */
-export const backupMetricNames = {
-  holdfast_recovery_point_timestamp_seconds: 'The newest instant that the component can be brought back to',
-  holdfast_recovery_point_objective_seconds: 'How much of the newest data may be lost',
-  holdfast_backup_interval_seconds: 'How often a backup is due',
-  holdfast_backup_last_success_timestamp_seconds: 'When the newest committed backup was complete',
-  holdfast_backup_failing: '1 where the newest attempt failed',
-  holdfast_backup_size_bytes: 'Stored size of the newest backup',
-  holdfast_backup_proof_interval_seconds: 'How often a proof is due',
-  holdfast_backup_proof_last_success_timestamp_seconds: 'When a proof last passed',
-  holdfast_backup_proof_failing: '1 where the newest proof failed',
-  holdfast_backup_log_gaps: 'Holes in archived logs that nobody has acknowledged',
-  holdfast_backup_archive_running: '1 while the log is being archived',
-  holdfast_backup_archive_lag_seconds: 'How far the archive is behind',
-  holdfast_backup_archive_lag_limit_seconds: 'How far it may be behind',
-  holdfast_backup_key_reachable: '1 where the key of a repository can be reached',
-} as const;
+const gauge = (help: string, ...labels: string[]): MetricDefinition => ({ type: 'gauge', help, labels });
+
+const definitions = {
+  holdfast_recovery_point_timestamp_seconds: gauge('The newest instant that the component can be brought back to', 'component'),
+  holdfast_recovery_point_objective_seconds: gauge('How much of the newest data may be lost', 'component'),
+  holdfast_backup_interval_seconds: gauge('How often a backup is due', 'component', 'what'),
+  holdfast_backup_last_success_timestamp_seconds: gauge('When the newest committed backup was complete', 'component', 'what'),
+  holdfast_backup_failing: gauge('1 where the newest attempt failed', 'component', 'what'),
+  holdfast_backup_size_bytes: gauge('Stored size of the newest backup', 'component', 'what'),
+  holdfast_backup_proof_interval_seconds: gauge('How often a proof is due', 'component', 'what'),
+  holdfast_backup_proof_last_success_timestamp_seconds: gauge('When a proof last passed', 'component', 'what'),
+  holdfast_backup_proof_failing: gauge('1 where the newest proof failed', 'component', 'what'),
+  holdfast_backup_proven_timestamp_seconds: gauge(
+    'The newest instant that a kept backup comes back to which was proven to at least the level',
+    'component',
+    'what',
+    'level',
+  ),
+  holdfast_backup_log_gaps: gauge('Holes in archived logs that nobody has acknowledged', 'component'),
+  holdfast_backup_archive_running: gauge('1 while the log is being archived', 'component'),
+  holdfast_backup_archive_lag_seconds: gauge('How far the archive is behind', 'component'),
+  holdfast_backup_archive_lag_limit_seconds: gauge('How far it may be behind', 'component'),
+  holdfast_backup_key_reachable: gauge('1 where the key of a repository can be reached', 'repository'),
+  holdfast_backup_metrics_timestamp_seconds: gauge('When the repositories were last read for the metrics of backups'),
+};
+
+export const backupMetricDefinitions: Readonly<Record<BackupMetricName, MetricDefinition>> = definitions;
 
 const seconds = (milliseconds: number): number => milliseconds / 1_000;
 
@@ -55,7 +68,20 @@ function expectationMetrics({ catalogue }: AlarmInput, expectation: BackupExpect
     const good = proofs.findLast(({ ok }) => ok);
     if (good) add('holdfast_backup_proof_last_success_timestamp_seconds', seconds(good.atMs));
   }
+  for (const [level, atMs] of newestProven(entries))
+    metrics.push({ name: 'holdfast_backup_proven_timestamp_seconds', labels: { ...labels, level }, value: seconds(atMs) });
   return metrics;
+}
+
+/** Level -> the newest instant that a backup proven to it, or further, comes back to. */
+function newestProven(entries: readonly CatalogueEntry[]): ReadonlyMap<string, number> {
+  const newest = new Map<string, number>();
+  for (const entry of entries) {
+    const reached = provenLevel(entry);
+    for (const level of proofLevels.slice(0, proofLevels.indexOf(reached as ProofLevel) + 1))
+      newest.set(level, Math.max(newest.get(level) ?? 0, entry.backup.facts.consistentAtMs));
+  }
+  return newest;
 }
 
 export function computeBackupMetrics(input: AlarmInput): readonly BackupMetric[] {
@@ -79,5 +105,6 @@ export function computeBackupMetrics(input: AlarmInput): readonly BackupMetric[]
   }
   for (const { repository, reachable } of keys)
     metrics.push({ name: 'holdfast_backup_key_reachable', labels: { repository }, value: reachable ? 1 : 0 });
+  metrics.push({ name: 'holdfast_backup_metrics_timestamp_seconds', labels: {}, value: seconds(nowMs) });
   return metrics;
 }

@@ -2,6 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { parseDurationMs } from '../base/durations.ts';
 import { asHoldfastError, fail, HoldfastError } from '../base/errors.ts';
+import { type ListenAddress, parseListenAddress } from '../base/listen-address.ts';
 import type { PlanRequest } from '../control/make-plan.ts';
 import { faultsOf } from '../spec/load-spec.ts';
 import { addBackupCommands } from './backup-commands.ts';
@@ -9,7 +10,7 @@ import { ask, type ChangeOptions, change, goOn } from './commands/change.ts';
 import { type Bind, CommandContext, type ExitCode } from './commands/context.ts';
 import { init } from './commands/init.ts';
 import * as look from './commands/look.ts';
-import { serve } from './commands/serve.ts';
+import { type ServeOptions, serve } from './commands/serve.ts';
 import type { GlobalOptions } from './session.ts';
 import { paletteOf } from './terminal.ts';
 import type { Wiring } from './wiring.ts';
@@ -20,6 +21,12 @@ function wholeNumber(text: string): number {
   const number = Number(text);
   if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('give a whole number above 0');
   return number;
+}
+
+function listenAddressOf(text: string): ListenAddress {
+  const address = parseListenAddress(text);
+  if (!address) throw new InvalidArgumentError('give a port, or HOST:PORT');
+  return address;
 }
 
 function lossOf(text: string): number | 'any' {
@@ -109,7 +116,8 @@ function addLookCommands(program: Command, bind: Bind): void {
   program
     .command('serve')
     .description('watch, decide and act until ended')
-    .action(bind((context) => serve(context)));
+    .option('--metrics <[host:]port>', 'answer /metrics, /healthz and /readyz there (host: 127.0.0.1 unless given)', listenAddressOf)
+    .action(bind((context, options: ServeOptions) => serve(context, options)));
 }
 
 function addPlanCommands(program: Command, bind: Bind): void {

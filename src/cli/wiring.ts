@@ -1,9 +1,12 @@
 /** What the program's entry joins and hands to the command line: it alone knows which drivers, stores and hands there are. */
+
+import type { ListenAddress } from '../base/listen-address.ts';
 import type { DriverCatalog } from '../contracts/driver.ts';
 import type { RepositoryCatalog } from '../contracts/repository-backend.ts';
 import type { StateStore } from '../contracts/state-store.ts';
+import type { MetricsReader } from '../control/metrics/metrics-reader.ts';
 import type { OpenHands } from '../control/open-sites.ts';
-import type { Host } from '../host/host.ts';
+import type { Host, HttpListener } from '../host/host.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface Wiring {
@@ -23,4 +26,6 @@ export interface Wiring {
   openHost(options: { readonly logLevel: string; readonly logTo: string }): Host;
   openStore(options: { readonly directory: string; readonly host: Host; readonly platform: string }): Promise<StateStore>;
   openHands(host: Host): OpenHands;
+  /** Answers Prometheus; SYSTEM_REFUSED where the address can't be had. */
+  serveMetrics(face: { readonly host: Host; readonly address: ListenAddress; readonly reader: MetricsReader }): Promise<HttpListener>;
 }

@@ -20,6 +20,8 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds of a clock that never jumps; only differences mean something. */
   monotonicMs(): number;
+  /** As `monotonicMs`, but it also counts the time in which the machine was suspended. Absent where the system does not tell. */
+  bootMs?(): number;
   /** Resolves after the time, or rejects with the signal's reason when aborted before. */
   sleep(durationMs: number, signal?: AbortSignal): Promise<void>;
   /** Calls back once after the time; the returned function cancels. */
@@ -148,6 +150,35 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+export interface HttpQuestion {
+  readonly method: string;
+  /** Without what follows a question mark. */
+  readonly path: string;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface HttpListening {
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  /** One that rejects is answered by 500 and the code of the error. */
+  onQuestion(question: HttpQuestion): Promise<HttpAnswer>;
+  /** How long a question may take to come in. Default 5 s. */
+  readonly questionTimeoutMs?: number;
+  /** How long a connection may last in all, however slowly its other end reads. Default 30 s. */
+  readonly connectionTimeoutMs?: number;
+}
+
+export interface HttpListener extends Listener {
+  /** The one that it got. */
+  readonly port: number;
+}
+
 /** Errors of Net are HoldfastErrors; `details.cause` is one of `refused`, `reset`, `timeout`, `unreachable`, `name`, `tls`, `other`. */
 export interface Net {
   /** With `tls` the connection is encrypted and the other side's certificate was checked against its host name. */
@@ -158,6 +189,8 @@ export interface Net {
    * Absent where the world has no sockets.
    */
   listenUnix?(options: { readonly path: string; onConnection(connection: TcpConnection): void }): Promise<Listener>;
+  /** Answers over HTTP, one question a connection. SYSTEM_REFUSED where the address can't be had. Absent where the world has no sockets. */
+  listenHttp?(listening: HttpListening): Promise<HttpListener>;
   /** Connections are kept open between requests to the same origin. */
   http(request: HttpRequest): Promise<HttpResponse>;
   /** For answers too large to be held. `timeoutMs` is for the head, and again for each piece of the body. On a connection of its own. */

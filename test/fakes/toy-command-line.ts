@@ -1,4 +1,5 @@
 /** Command lines on a toy platform: run as the program runs them, with a terminal that keeps what was said. Virtual time goes by while a command runs. */
+import { serveMetrics } from '../../src/api/serve-metrics.ts';
 import { runCommandLine } from '../../src/cli/program.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
 import type { ToyPlatform } from './toy-control.ts';
@@ -58,6 +59,7 @@ export async function holdfast(platform: ToyPlatform, argv: readonly string[], p
     openHands: () => () => {
       throw new Error('the toy platform has no hands');
     },
+    serveMetrics,
   }).then((ended) => {
     code = ended;
   });

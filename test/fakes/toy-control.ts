@@ -6,7 +6,7 @@ import type { RepositoryBackend, RepositoryCatalog } from '../../src/contracts/r
 import type { StateStore } from '../../src/contracts/state-store.ts';
 import { RepositoryOpener } from '../../src/control/backups/repository-opener.ts';
 import { Control } from '../../src/control/control.ts';
-import { Server } from '../../src/control/serve.ts';
+import { type ServeListeners, Server } from '../../src/control/serve.ts';
 import type { Host } from '../../src/host/host.ts';
 import { loadSpec } from '../../src/spec/load-spec.ts';
 import { type FakeHost, fakeHost } from './host.ts';
@@ -81,7 +81,9 @@ export class ToyPlatform {
   }
 
   /** Starts a controller. `wrap` may put faults between it and the state. */
-  async serve(parts: { wrap?: (store: StateStore) => StateStore; host?: Host } = {}): Promise<ToyController> {
+  async serve(
+    parts: { wrap?: (store: StateStore) => StateStore; host?: Host; onEvent?: ServeListeners['onEvent'] } = {},
+  ): Promise<ToyController> {
     const ending = new AbortController();
     let dead = false;
     let stopped = false;
@@ -90,6 +92,7 @@ export class ToyPlatform {
     const control = await this.control({ store, ...(parts.host ? { host: parts.host } : {}) });
     const said: string[] = [];
     const server = new Server(control, ending.signal, {
+      ...(parts.onEvent ? { onEvent: parts.onEvent } : {}),
       onDecision: (decision) => said.push(`${decision.act ? 'act' : 'hold'}: ${decision.blocks.map((block) => block.code).join(' ')}`),
       onExecution: (id) => said.push(`execution ${id.split('-')[0]}`),
     });

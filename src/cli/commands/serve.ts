@@ -2,14 +2,21 @@
 
 import { join } from 'node:path';
 import { formatTimeOfDay } from '../../base/instants.ts';
+import { formatListenAddress, type ListenAddress } from '../../base/listen-address.ts';
 import { PushRequests } from '../../control/backups/push-requests.ts';
+import { MetricsReader } from '../../control/metrics/metrics-reader.ts';
 import { Server } from '../../control/serve.ts';
 import { toJson } from '../../watch/watch-records.ts';
 import { eventLine } from '../render/execution-text.ts';
 import { stateDirectory, withSession } from '../session.ts';
 import type { CommandContext } from './context.ts';
 
-export async function serve(context: CommandContext): Promise<void> {
+export interface ServeOptions {
+  /** Where Prometheus is answered; undefined: nowhere. */
+  readonly metrics?: ListenAddress;
+}
+
+export async function serve(context: CommandContext, { metrics: address }: ServeOptions = {}): Promise<void> {
   const { wiring, palette, options } = context;
   await withSession(options, wiring, 'serve', async ({ control, host, spec, repositories }) => {
     const say = (text: string, json: unknown) => wiring.terminal.out(options.json ? JSON.stringify(toJson(json)) : text);
@@ -18,6 +25,13 @@ export async function serve(context: CommandContext): Promise<void> {
       `${at()}  watching ${control.sites.size} sites of ${spec.name}${spec.failover.automatic ? '; a failover may start by itself' : '; a failover needs a person'}`,
       { event: 'started', sites: control.sites.size },
     );
+    const reader = new MetricsReader(control, { version: wiring.version });
+    // Before anything is begun: who asked for metrics and can't have them should hear of it at once.
+    const metrics = address && (await wiring.serveMetrics({ host, address, reader }));
+    if (address && metrics) {
+      const url = `http://${formatListenAddress({ host: address.host, port: metrics.port })}/metrics`;
+      say(`${at()}  metrics at ${url}`, { event: 'metrics', url });
+    }
     const server = new Server(control, wiring.signal, {
       onDecision: (decision, verdict) =>
         say(`${at()}  ${decision.act ? palette.bad(decision.summary) : palette.dim(decision.summary)}`, {
@@ -28,6 +42,7 @@ export async function serve(context: CommandContext): Promise<void> {
         }),
       onExecution: (id) => say(`${at()}  execution ${id}`, { event: 'execution', id, atMs: host.clock.nowMs() }),
       onEvent: (event, state) => {
+        reader.counts.count(event, state);
         const line = eventLine(event, palette);
         if (options.json) say('', { event: 'journal', execution: state.id, journal: event });
         else if (line !== undefined) say(line, undefined);
@@ -41,10 +56,11 @@ export async function serve(context: CommandContext): Promise<void> {
       socketPath: wiring.environment.HOLDFAST_WAL_PUSH_SOCKET ?? join(stateDirectory(options, wiring), 'wal-push.sock'),
       openRepository: async (repository) => (await repositories.open(repository)).repository,
     });
-    await pushes.start();
     try {
+      await pushes.start();
       await server.run();
     } finally {
+      await metrics?.close();
       await pushes.close();
     }
     say(`${at()}  stopped`, { event: 'stopped' });

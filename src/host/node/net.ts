@@ -9,6 +9,7 @@ import type { HoldfastError } from '../../base/errors.ts';
 import type { Net, TcpConnection, TlsTrust } from '../host.ts';
 import { nodeHttp, trustOptions } from './http.ts';
 import { httpStream } from './http-stream.ts';
+import { listenHttp } from './listen-http.ts';
 import { listenUnix } from './listen-unix.ts';
 import { netError, netInterrupted, netTimeout } from './net-errors.ts';
 import { udpExchange } from './udp.ts';
@@ -24,6 +25,7 @@ export function nodeNet(): Net {
       }),
     connectUnix: ({ path, timeoutMs, signal }) => open(() => connect({ path }), { name: path, timeoutMs, signal, path: true }),
     listenUnix: (options) => listenUnix(options, (socket) => connectionOf(socket, options.path)),
+    listenHttp,
     http: nodeHttp(),
     httpStream,
     udpExchange,
