@@ -1,7 +1,7 @@
 /**
  * Which systems this machine can start. Kept apart from the test runner, for benchmarks and the demo ask too.
  */
-import { findFaissPython, findMoto, findPostgresqlPrograms, findProgram, findVersitygw } from './programs.ts';
+import { findFaissPython, findFaketime, findMoto, findPostgresqlPrograms, findProgram, findVersitygw } from './programs.ts';
 
 const checks = {
   postgresql: () => findPostgresqlPrograms() !== undefined,
@@ -21,6 +21,8 @@ const checks = {
   moto: () => findMoto() !== undefined,
   /** Cutting links takes root besides the program. */
   nftables: () => process.getuid?.() === 0 && havePrograms('nft'),
+  /** Moves the wall clock that a single program sees. */
+  faketime: () => findFaketime() !== undefined,
   /** Regions as network namespaces. */
   namespaces: () => process.getuid?.() === 0 && havePrograms('nft', 'ip', 'nsenter', 'setpriv'),
 };

@@ -38,6 +38,13 @@ export function findFaissPython(): string | undefined {
     : undefined;
 }
 
+/** The library that lets a program see another wall clock (Debian package libfaketime), for programs with threads. */
+export function findFaketime(): string | undefined {
+  return listDirectory('/usr/lib')
+    .map((architecture) => join('/usr/lib', architecture, 'faketime', 'libfaketimeMT.so.1'))
+    .find((path) => existsSync(path));
+}
+
 /** The directory with postgres and initdb of that major version, or undefined. Without a version: the oldest there is. */
 export function findPostgresqlPrograms(version?: number): { directory: string; version: number } | undefined {
   return postgresqlVersions().find((each) => version === undefined || each.version === version);

@@ -114,6 +114,7 @@ missing_packages() {
   has ssh ssh-keygen || say openssh-client
   has ip || say iproute2
   has nft || say nftables
+  ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || say libfaketime
   has ps || say procps
   has setpriv || say util-linux
   # Only the newer PostgreSQL comes as a Python package.

@@ -11,6 +11,8 @@ export interface ControllerPlace {
   readonly region: string;
   readonly namespace: Namespace;
   readonly env: Readonly<Record<string, string>>;
+  /** Of the server only, not of commands. */
+  readonly serveEnv: Readonly<Record<string, string>>;
   /** Words after `serve`. */
   readonly serveArguments: readonly string[];
 }
@@ -52,7 +54,7 @@ export async function startController(place: ControllerPlace): Promise<Controlle
     port: 0,
     dir: directory,
     command: [...place.namespace.commandPrefix, ...asControllerGroup, nodeProgram, mainProgram, 'serve', ...place.serveArguments, '--json'],
-    env: { HOME: directory, NO_COLOR: '1', ...place.env },
+    env: { HOME: directory, NO_COLOR: '1', ...place.env, ...place.serveEnv },
     prepare: async () => {
       lives += 1;
     },

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { type Namespace, type NetworkWorld, startNetworkWorld } from '../../systems/network-namespaces.ts';
 import { cloneStandby, initPrimary, type RunningPostgres, startPostgres } from '../../systems/postgresql.ts';
 import { readProcess, signalEach } from '../../systems/process-tree.ts';
+import { findFaketime } from '../../systems/programs.ts';
 import type { Running } from '../../systems/server-process.ts';
 import { type RunningSshd, startSshd } from '../../systems/sshd.ts';
 import { removeDirectory, temporaryDirectory } from '../../systems/temporary-directory.ts';
@@ -23,6 +24,8 @@ export interface WorldOptions {
   readonly delayMs?: number;
   /** How often each checker tries each site. */
   readonly writeEveryMs?: number;
+  /** Controllers see the wall clock through libfaketime, so that it can be moved. */
+  readonly movableClocks?: boolean;
 }
 
 export interface World {
@@ -41,6 +44,8 @@ export interface World {
   killRegion(region: RegionName): Promise<void>;
   /** Power comes back: whatever does not run is started as it was configured. */
   reviveRegion(region: RegionName): Promise<void>;
+  /** Moves the wall clock of a region's controller against the others. The steady clock stays. */
+  skewClock(region: RegionName, seconds: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -78,7 +83,14 @@ async function startDatabases(
 }
 
 export async function startWorld(given: WorldOptions = {}): Promise<World> {
-  const options = { pace: 'quick', controllers: 'alone', delayMs: 0, writeEveryMs: 20, ...given } as Required<WorldOptions>;
+  const options = {
+    pace: 'quick',
+    controllers: 'alone',
+    delayMs: 0,
+    writeEveryMs: 20,
+    movableClocks: false,
+    ...given,
+  } as Required<WorldOptions>;
   const directory = await temporaryDirectory('world');
   const links = await startNetworkWorld(regionNames, { delayMs: options.delayMs });
   const namespaces = Object.fromEntries(regionNames.map((name, index) => [name, links.namespaces[index] as Namespace])) as Record<
@@ -166,18 +178,43 @@ async function writePlaces(
     places.set(region, {
       region,
       namespace: namespaces[region],
-      env: { ...env, HOLDFAST_STATE: join(directory, `state-${region}`) },
+      env: {
+        ...env,
+        HOLDFAST_STATE: join(directory, `state-${region}`),
+      },
+      serveEnv: options.movableClocks ? await movableClock(directory, region) : {},
       serveArguments: fleet ? ['--region', region] : [],
     });
   }
   return places;
 }
 
-function fleetSections(_pace: Pace, members: readonly RegionEtcd[]): string[] {
-  return ['state:', '  store: etcd', `  endpoints: [${members.map((each) => `"${each.url}"`).join(', ')}]`];
+function fleetSections(pace: Pace, members: readonly RegionEtcd[]): string[] {
+  const endpoints = members.map((each) => `"${each.url}"`).join(', ');
+  const pacing: Readonly<Record<Pace, readonly string[]>> = {
+    quick: ['controllers: { ttl: 2s, renew-every: 500ms }'],
+    tuned: ['controllers: { ttl: 2s, renew-every: 500ms }'],
+    defaults: [],
+  };
+  return [`state: { etcd: { endpoints: [${endpoints}] } }`, ...pacing[pace]];
 }
 
-interface WorldParts extends Omit<World, 'acknowledgedSince' | 'holdfast' | 'killRegion' | 'reviveRegion'> {
+const clockFileOf = (directory: string, region: RegionName): string => join(directory, `clock-${region}`);
+
+async function movableClock(directory: string, region: RegionName): Promise<Record<string, string>> {
+  const library = findFaketime();
+  if (library === undefined) throw new Error('libfaketime is not installed: run "sh tools/bootstrap/bootstrap.sh --systems"');
+  await writeFile(clockFileOf(directory, region), '+0\n');
+  return {
+    LD_PRELOAD: library,
+    FAKETIME_TIMESTAMP_FILE: clockFileOf(directory, region),
+    FAKETIME_CACHE_DURATION: '1',
+    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    DONT_FAKE_MONOTONIC: '1',
+  };
+}
+
+interface WorldParts extends Omit<World, 'acknowledgedSince' | 'holdfast' | 'killRegion' | 'reviveRegion' | 'skewClock'> {
   readonly checkers: ReadonlyMap<RegionName, Checker>;
   readonly places: ReadonlyMap<RegionName, ControllerPlace>;
 }
@@ -229,6 +266,10 @@ class BuiltWorld implements World {
 
   async reviveRegion(region: RegionName): Promise<void> {
     for (const each of this.#runningIn(region)) if (each.pids().length === 0) await each.start();
+  }
+
+  async skewClock(region: RegionName, seconds: number): Promise<void> {
+    await writeFile(clockFileOf(this.directory, region), `${seconds < 0 ? '' : '+'}${seconds}\n`);
   }
 
   #runningIn(region: RegionName): Running[] {
