@@ -5,7 +5,7 @@
  *
  *   holdfast-restore list    REPOSITORY
  *   holdfast-restore verify  REPOSITORY [COMPONENT [BACKUP]]
- *   holdfast-restore restore REPOSITORY COMPONENT [BACKUP] --into DIR [--to INSTANT] [--up-to-gap]
+ *   holdfast-restore restore REPOSITORY COMPONENT [BACKUP] --into DIR [--to INSTANT] [--up-to-gap] [--bin-directory DIR]
  *
  * REPOSITORY is a directory, or s3://bucket/prefix (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL).
  * The key (recovery key, machine key or passphrase) comes from --key-file FILE, from HOLDFAST_KEY, or is asked for on the terminal.
@@ -13,7 +13,7 @@
  * Invariant: no byte is written that was not checked against the manifest, and the manifest against its digest and the key. DIR must be empty or not there. Dying leaves files in DIR
  * and nothing else; begin again with an empty one.
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createHash, createHmac, hkdfSync, scryptSync, webcrypto } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { appendFile, mkdir, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
@@ -595,37 +595,118 @@ function placeOf(engine, name, into) {
     : { kind: 'tar', path: join(into, plain.replace(/\.tar(\.zst|\.gz)?$/, '')) };
 }
 
+/** The backup and everything that it builds on, the full one first. */
+async function readLinks(repository, component, { backup, manifest }) {
+  const links = [{ backup, manifest }];
+  for (let link = links[0]; link.manifest.facts.needs?.length > 0; ) {
+    const [below, another] = link.manifest.facts.needs;
+    if (link.manifest.facts.engine !== 'postgresql' || another !== undefined)
+      throw new RestoreError(
+        'USAGE',
+        `${link.backup} builds on ${link.manifest.facts.needs.join(', ')}, in a way that this program does not know`,
+      );
+    const found = await readManifest(repository, component, below).catch((error) => {
+      if (error.code === 'BACKUP_DAMAGED') error.message = `${below}, which ${link.backup} builds on: ${error.message}`;
+      throw error;
+    });
+    if (found === undefined || links.some((each) => each.backup === below))
+      throw damaged(`${link.backup} builds on ${below}, and there is no backup ${below} of ${component}`);
+    link = { backup: below, manifest: found };
+    links.unshift(link);
+  }
+  return links;
+}
+
+async function writePart(repository, manifest, part, { kind, path }) {
+  await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
+  if (kind === 'tar') return await unpack(readPart(repository, manifest, part), part.part, path);
+  await pipeline(
+    Readable.from(readPart(repository, manifest, part), { objectMode: false }),
+    createWriteStream(path, { flags: 'wx', mode: 0o600 }),
+  );
+  if (kind === 'segment' && part.part.endsWith('.unfinished')) await pad(path, manifest.facts.more?.segmentBytes);
+}
+
+/** Each link below `chain/`, as it was taken, and the log of the last one where PostgreSQL looks for it. Answers the places, in order. */
+async function writeLinks(repository, links, into, say) {
+  const places = [];
+  for (const [index, { backup, manifest }] of links.entries()) {
+    const place = join(into, 'chain', `${String(index).padStart(4, '0')}-${encodeName(backup)}`);
+    for (const part of manifest.parts) {
+      const { kind, path } = placeOf('postgresql', part.part, place);
+      if (kind !== 'segment') await writePart(repository, manifest, part, { kind, path });
+      else if (index === links.length - 1) await writePart(repository, manifest, part, placeOf('postgresql', part.part, into));
+    }
+    for (const oid of spacesOf(manifest)) await linkSpace(join(place, 'data'), oid, join(place, 'tablespaces', oid));
+    say(`restored ${backup}, ${index + 1} of ${links.length}`);
+    places.push(place);
+  }
+  return places;
+}
+
+async function findCombiner(major, binDirectory) {
+  const usual = [
+    `/usr/lib/postgresql/${major}/bin`,
+    `/usr/pgsql-${major}/bin`,
+    '/usr/local/pgsql/bin',
+    ...(process.env.PATH ?? '').split(':'),
+  ];
+  for (const directory of binDirectory === undefined ? usual : [binDirectory]) {
+    const program = join(directory, 'pg_combinebackup');
+    const said = await promisify(execFile)(program, ['--version']).catch(() => undefined);
+    if (said !== undefined && Number(/\(PostgreSQL\) (\d+)/.exec(said.stdout)?.[1]) === major) return program;
+  }
+  return undefined;
+}
+
+/** Puts the links together, or says how: only PostgreSQL's own program can. */
+async function combine(manifest, places, into, binDirectory, say) {
+  const last = places.at(-1);
+  const moved = spacesOf(manifest).map((oid) => `--tablespace-mapping=${join(last, 'tablespaces', oid)}=${join(into, 'tablespaces', oid)}`);
+  const args = [...moved, `--output=${join(into, 'data')}`, ...places.map((place) => join(place, 'data'))];
+  const major = Number(manifest.facts.more?.major);
+  const program = await findCombiner(major, binDirectory);
+  if (program === undefined) {
+    const command = ['pg_combinebackup', ...args]
+      .map((word) => (/^[\w/.=:-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
+      .join(' ');
+    return [
+      `the increments have to be put together yet, by pg_combinebackup of PostgreSQL ${major}: ${command}`,
+      `then remove ${join(into, 'chain')}`,
+    ];
+  }
+  await promisify(execFile)(program, args, { maxBuffer: 2 ** 24 }).catch((error) => {
+    throw damaged(`the backups below ${join(into, 'chain')} do not fit together: ${String(error.stderr ?? error.message).slice(-2_000)}`);
+  });
+  await rm(join(into, 'chain'), { recursive: true });
+  say(`put ${places.length} backups together`);
+  return [];
+}
+
 async function restore(repository, component, backup, options, say) {
   const { manifest } = backup;
   const { facts } = manifest;
   const into = resolve(options.into);
-  if (facts.needs?.length > 0)
-    throw new RestoreError(
-      'USAGE',
-      `${backup.backup} is an increment on ${facts.needs.join(', ')}`,
-      'Restore each of them with this program into a directory of its own, then join them with pg_combinebackup.',
-    );
+  const links = await readLinks(repository, component, backup);
   await refuseUnlessEmpty(into);
-  for (const part of manifest.parts) {
-    const { kind, path } = placeOf(facts.engine, part.part, into);
-    await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
-    if (kind === 'tar') await unpack(readPart(repository, manifest, part), part.part, path);
-    else
-      await pipeline(
-        Readable.from(readPart(repository, manifest, part), { objectMode: false }),
-        createWriteStream(path, { flags: 'wx', mode: 0o600 }),
-      );
-    if (kind === 'segment' && part.part.endsWith('.unfinished')) await pad(path, facts.more?.segmentBytes);
-    say(`restored ${part.part} (${part.plainBytes} bytes)`);
-  }
+  const places = links.length === 1 ? [into] : await writeLinks(repository, links, into, say);
+  if (links.length === 1)
+    for (const part of manifest.parts) {
+      await writePart(repository, manifest, part, placeOf(facts.engine, part.part, into));
+      say(`restored ${part.part} (${part.plainBytes} bytes)`);
+    }
   const ownLog = manifest.parts.some(({ part }) => part.startsWith('wal-'));
   const logs =
     facts.engine === 'postgresql' && ownLog ? 0 : await exportArchive(repository, manifest, join(into, 'archive'), options.upToGap);
   if (logs > 0) say(`wrote ${logs} archived logs`);
-  if (facts.engine === 'postgresql') await preparePostgresql(manifest, into, options.to);
+  if (facts.engine === 'postgresql') await preparePostgresql(manifest, join(places.at(-1), 'data'), into, options.to);
+  const joining = links.length === 1 ? [] : await combine(manifest, places, into, options.binDirectory, say);
   const notes =
     facts.engine === 'postgresql'
-      ? [`to start it: chown -R postgres ${into}, then pg_ctl -D ${join(into, 'data')} start with PostgreSQL ${facts.engineVersion}`]
+      ? [
+          ...joining,
+          `to start it: chown -R postgres ${into}, then pg_ctl -D ${join(into, 'data')} start with PostgreSQL ${facts.engineVersion}`,
+        ]
       : [];
   return {
     component,
@@ -633,7 +714,8 @@ async function restore(repository, component, backup, options, say) {
     into,
     engine: facts.engine,
     engineVersion: facts.engineVersion,
-    parts: manifest.parts.length,
+    ...(links.length === 1 ? {} : { links: links.map((link) => link.backup), together: joining.length === 0 }),
+    parts: links.reduce((sum, link) => sum + link.manifest.parts.length, 0),
     archivedLogs: logs,
     notes,
   };
@@ -648,15 +730,19 @@ async function pad(path, toBytes) {
   }
 }
 
-/** The copy recovers from the exported archive, and reaches out to nobody. */
-async function preparePostgresql(manifest, into, to) {
-  const data = join(into, 'data');
-  const spaces = manifest.parts.map(({ part }) => /^(\d+)\.tar/.exec(part)?.[1]).filter((oid) => oid !== undefined);
+const spacesOf = (manifest) => manifest.parts.map(({ part }) => /^(\d+)\.tar/.exec(part)?.[1]).filter((oid) => oid !== undefined);
+
+async function linkSpace(data, oid, place) {
+  await rm(join(data, 'pg_tblspc', oid), { force: true });
+  await symlink(place, join(data, 'pg_tblspc', oid));
+}
+
+/** The copy recovers from the exported archive, and reaches out to nobody. An increment's own files say so already, and what is put together has them from there. */
+async function preparePostgresql(manifest, data, into, to) {
   const map = [];
-  for (const oid of spaces) {
+  for (const oid of spacesOf(manifest)) {
     const place = join(into, 'tablespaces', oid);
-    await rm(join(data, 'pg_tblspc', oid), { force: true });
-    await symlink(place, join(data, 'pg_tblspc', oid));
+    if (data === join(into, 'data')) await linkSpace(data, oid, place);
     map.push(`${oid} ${place.replaceAll(/[\\\n\r]/g, '\\$&')}\n`);
   }
   if (map.length > 0) await writeFile(join(data, 'tablespace_map'), map.join(''), { mode: 0o600 });
@@ -739,7 +825,7 @@ async function readSecret(keyFile, environment) {
   return answer;
 }
 
-const usage = `holdfast-restore list|verify|restore REPOSITORY [COMPONENT [BACKUP]] [--into DIR] [--to INSTANT] [--up-to-gap] [--key-file FILE] [--json]`;
+const usage = `holdfast-restore list|verify|restore REPOSITORY [COMPONENT [BACKUP]] [--into DIR] [--to INSTANT] [--up-to-gap] [--bin-directory DIR] [--key-file FILE] [--json]`;
 
 async function main() {
   const { values, positionals } = parseArgs({
@@ -748,6 +834,7 @@ async function main() {
       into: { type: 'string' },
       to: { type: 'string' },
       'up-to-gap': { type: 'boolean', default: false },
+      'bin-directory': { type: 'string' },
       'key-file': { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -803,7 +890,7 @@ async function main() {
       'NOT_FOUND',
       `there is no backup of ${component}${backupId === undefined ? '' : ` named ${backupId}`} that leads there`,
     );
-  const options = { into: values.into, to: values.to, upToGap: values['up-to-gap'] };
+  const options = { into: values.into, to: values.to, upToGap: values['up-to-gap'], binDirectory: values['bin-directory'] };
   const result = await restore(repository, component, chosen, options, say);
   out(result, [`restored ${component} ${result.backup} into ${result.into}`, ...result.notes]);
 }

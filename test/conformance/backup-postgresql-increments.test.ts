@@ -1,6 +1,6 @@
 /** Increments of a real PostgreSQL 17: taken, put together by pg_combinebackup, recovered, compared; and what must not pass: a link that is missing, damaged, or not one. */
 import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type ProofRequest, proveBackup } from '../../src/backups/proof.ts';
 import { parseExpectation } from '../../src/backups/proof-expectation.ts';
@@ -8,6 +8,7 @@ import type { CatalogueEntry } from '../../src/backups/records.ts';
 import { type Damage, proveDamaged } from '../../src/backups/sabotage.ts';
 import type { BackupReader, CheckResult, ProofLevel } from '../../src/contracts/backup.ts';
 import { driver } from '../../src/drivers/postgresql/driver.ts';
+import { askRestored } from '../systems/ask-restored.ts';
 import { startPrimary } from '../systems/postgresql.ts';
 import { describeSystem } from '../systems/requirement.ts';
 import { runProgram } from '../systems/run-program.ts';
@@ -100,6 +101,29 @@ describeSystem('postgresql-17', 'increments of PostgreSQL 17', () => {
     } finally {
       await copy.stop();
     }
+  });
+
+  it('the stand-alone restorer puts the chain together where it finds the program, and else says exactly what to run', async () => {
+    const restorer = resolve(import.meta.dirname, '../../restore/holdfast-restore.mjs');
+    const repository = join(world.directory, 'repository');
+    const run = async (into: string, ...more: string[]) => {
+      const { stdout } = await runProgram(
+        [process.execPath, restorer, 'restore', repository, component, link(2).backupId, '--into', into, '--json', ...more],
+        { timeoutMs: 60_000 },
+      );
+      return JSON.parse(stdout) as { readonly notes: readonly string[]; readonly together: boolean; readonly links: readonly string[] };
+    };
+    // A directory without the program stands for a machine without it.
+    const [together, apart] = [world.newDirectory(), world.newDirectory()];
+    const said = await run(apart, '--bin-directory', scratch);
+    expect(said).toMatchObject({ together: false, links: chain.map(({ backupId }) => backupId) });
+    const [, command] = /: (pg_combinebackup .*)$/.exec(said.notes[0] ?? '') ?? [];
+    await runProgram(['sh', '-c', `PATH=${world.server.binDirectory}:$PATH; ${command}`], { timeoutMs: 60_000 });
+    expect(await run(together, '--bin-directory', world.server.binDirectory)).toMatchObject({ together: true });
+    const rows =
+      "SELECT (SELECT note FROM orders WHERE id = 7) AS note, (SELECT count(*)::int FROM later) AS later, (SELECT count(*)::int FROM elsewhere WHERE note = 'changed too') AS elsewhere";
+    for (const into of [apart, together])
+      expect(await askRestored(into, world.server, rows)).toEqual({ note: 'changed', later: 4000, elsewhere: 1 });
   });
 
   it('[S4-05] [S5-07] a proof of an increment goes through the whole chain, up to P5 with a log', async () => {

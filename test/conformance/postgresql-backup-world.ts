@@ -165,6 +165,10 @@ export class BackupWorld {
     return { restorer, workDirectory };
   }
 
+  get directory(): string {
+    return this.#directory;
+  }
+
   newDirectory(): string {
     this.#numbers += 1;
     return `${this.#directory}/copy${this.#numbers}`;

@@ -6,7 +6,6 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import pg from 'pg';
 import { expect, it, onTestFinished } from 'vitest';
 import { createRepository } from '../../src/backups/create-repository.ts';
 import { Secret } from '../../src/base/secret.ts';
@@ -14,10 +13,9 @@ import { driver } from '../../src/drivers/postgresql/driver.ts';
 import { nodeHost } from '../../src/host/node/node-host.ts';
 import { S3Store } from '../../src/repositories/s3/s3-store.ts';
 import { s3Settings } from '../conformance/repository-backend-s3.ts';
-import { freePort } from '../systems/ports.ts';
+import { askRestored } from '../systems/ask-restored.ts';
 import { type RunningPostgres, startPrimary } from '../systems/postgresql.ts';
 import { describeSystem } from '../systems/requirement.ts';
-import { runProgram } from '../systems/run-program.ts';
 import { temporaryDirectory } from '../systems/temporary-directory.ts';
 import { startVersitygw } from '../systems/versitygw.ts';
 
@@ -44,31 +42,6 @@ function openSource(server: RunningPostgres) {
     hands: undefined,
     probeTimeoutMs: 1_000,
   });
-}
-
-/** Starts what was restored, asks one question, stops it. */
-async function askCopy(into: string, server: RunningPostgres, question: string): Promise<unknown> {
-  if (server.owner !== undefined) await runProgram(['chown', '-R', server.owner, into]);
-  const port = await freePort('127.0.0.1');
-  const control = (...args: string[]) =>
-    runProgram([...server.commandPrefix, join(server.binDirectory, 'pg_ctl'), '-D', join(into, 'data'), '-w', ...args], {
-      cwd: into,
-      timeoutMs: 60_000,
-    });
-  const settings = `-c port=${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c logging_collector=off`;
-  await control('-l', join(into, 'server.log'), '-o', settings, 'start');
-  try {
-    const client = new pg.Client({ host: '127.0.0.1', port, user: 'holdfast', password: server.passwords.holdfast, database: 'postgres' });
-    await client.connect();
-    try {
-      await expect.poll(async () => (await client.query('SELECT pg_is_in_recovery() AS yes')).rows[0].yes, { timeout: 20_000 }).toBe(false);
-      return (await client.query(question)).rows[0];
-    } finally {
-      await client.end();
-    }
-  } finally {
-    await control('-m', 'immediate', 'stop');
-  }
 }
 
 describeSystem(['postgresql-15', 'versitygw'], 'nothing left but the bucket and the recovery key', () => {
@@ -139,6 +112,6 @@ describeSystem(['postgresql-15', 'versitygw'], 'nothing left but the bucket and 
       'SELECT count(*)::int AS rows, max(id) AS newest, md5(string_agg(id || note, $$,$$ ORDER BY id)) AS content FROM orders';
     const rows = Array.from({ length: 6_000 }, (_, index) => `${index + 1}${index < 5_000 ? 'before' : 'after'} ${index + 1}`);
     const content = createHash('md5').update(rows.join(',')).digest('hex');
-    expect(await askCopy(into, server, question)).toEqual({ rows: 6_000, newest: 6_000, content });
+    expect(await askRestored(into, server, question)).toEqual({ rows: 6_000, newest: 6_000, content });
   });
 });

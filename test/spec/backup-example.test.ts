@@ -17,15 +17,19 @@ it('[S3-38] the example of backups loads, with nothing in it that contradicts it
   const spec = await loadExample(await readFile(file, 'utf8'));
   const kinds = [...spec.components.values()].map(({ driver, backup }) => [driver, (backup ?? []).map(({ what }) => what)]);
   expect(kinds).toEqual([
-    ['postgresql', ['base', 'wal']],
+    ['postgresql', ['base', 'increment', 'wal']],
     ['redis', ['snapshot']],
     ['files', ['files']],
     ['etcd', ['snapshot']],
   ]);
-  expect(spec.notices.map(({ message }) => message)).toEqual([expect.stringMatching(/^wal of orders-db is kept for 7 d/)]);
+  expect(spec.notices.map(({ message }) => message)).toEqual([
+    expect.stringMatching(/^wal of orders-db is kept for 7 d, and base/),
+    expect.stringMatching(/^wal of orders-db is kept for 7 d, and increment/),
+  ]);
 });
 
 it.each([
+  ['an increment without a base', '- what: base\n', '- what: dump\n'],
   ['a kind that the driver does not have', 'what: snapshot', 'what: dump'],
   ['a repository that is not there', 'to: nearby', 'to: elsewhere'],
   ['a directory that is no absolute path', 'path: /srv/vectors', 'path: srv/vectors'],
