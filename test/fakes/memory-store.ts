@@ -13,12 +13,17 @@ import type { Clock } from '../../src/host/host.ts';
 export interface MemoryState {
   /** A client. Without a clock of its own it counts by the server's. */
   open(clock?: Clock): StateStore;
+  /** Who has the lease at this very instant, for those who look from outside. */
+  leaseNow(name: string): LeaseInfo | undefined;
+  /** What a server does whose leader has changed: every lease that is held gets its whole time again. */
+  lengthenLeases(): void;
 }
 
 interface LeaseRow {
   readonly holder: string;
   readonly token: number;
   readonly expiresMs: number;
+  readonly ttlMs: number;
 }
 
 interface Watch {
@@ -33,7 +38,11 @@ type RangeOptions = Parameters<StateStore['range']>[1];
 
 export function memoryState(clock: Clock): MemoryState {
   const state = new State(clock);
-  return { open: (own = clock) => client(state, own) };
+  return {
+    open: (own = clock) => client(state, own),
+    leaseNow: (name) => state.leaseInfo(name),
+    lengthenLeases: () => state.lengthenLeases(),
+  };
 }
 
 class State {
@@ -122,7 +131,7 @@ class State {
     }
     const token = held ? row.token : (row?.token ?? 0) + 1;
     const expiresMs = Math.max(this.#clock.monotonicMs() + ttlMs, held ? row.expiresMs : 0);
-    this.#leases.set(name, { holder, token, expiresMs });
+    this.#leases.set(name, { holder, token, expiresMs, ttlMs });
     return token;
   }
 
@@ -135,6 +144,11 @@ class State {
     const row = this.#leases.get(lease.name);
     if (row?.holder === lease.holder && row.token === lease.token)
       this.#leases.set(lease.name, { ...row, expiresMs: Number.NEGATIVE_INFINITY });
+  }
+
+  lengthenLeases(): void {
+    for (const [name, row] of this.#leases)
+      if (this.#isHeld(row)) this.#leases.set(name, { ...row, expiresMs: Math.max(row.expiresMs, this.#clock.monotonicMs() + row.ttlMs) });
   }
 
   leaseInfo(name: string): LeaseInfo | undefined {

@@ -12,6 +12,7 @@ import type { Sabotage } from './sabotage.ts';
 import { shakyStore } from './shaky-store.ts';
 import { catalogOf, type Region, regionOfHost, type SimulatedPlatform } from './simulated-platform.ts';
 import { SimulatedProcess } from './simulated-process.ts';
+import { VerbAudit } from './verb-audit.ts';
 
 export interface RunningController {
   readonly process: SimulatedProcess;
@@ -24,6 +25,7 @@ export class Controllers {
   readonly #sabotage: Sabotage;
   readonly #seed: number;
   readonly #chance: Chance;
+  readonly #audit: VerbAudit;
   readonly #all: RunningController[] = [];
   #spec: Promise<Spec> | undefined;
   crashes = 0;
@@ -36,6 +38,8 @@ export class Controllers {
     this.#sabotage = sabotage;
     this.#seed = seed;
     this.#chance = new Chance(seed, 'controllers');
+    this.#audit = new VerbAudit(platform, invariants);
+    invariants.isWatched = () => this.current?.control?.watch.started === true && !this.current.process.isStalled;
     this.restartAfterMs = () => this.#chance.between(100, 5_000);
     this.start();
   }
@@ -50,6 +54,10 @@ export class Controllers {
     const process = new SimulatedProcess(`serve-${this.#all.length + 1}`, time, wallMs);
     const running: RunningController = { process, control: undefined };
     this.#all.push(running);
+    // Somebody finds that it does not answer, and starts another one beside it.
+    process.onStall = () => {
+      if (this.#chance.happens(0.5)) time.after(this.#chance.between(100, 3_000), () => process.isStalled && this.start());
+    };
     process.onDeath = () => {
       this.crashes += 1;
       time.after(this.restartAfterMs(), () => {
@@ -67,21 +75,22 @@ export class Controllers {
     const platform = this.#platform;
     const { process } = running;
     const chance = new Chance(this.#seed, process.name);
+    const outlook = { network: platform.network, from: 'outside' } as const;
     const host = this.#hostOf(process, chance);
     const store = shakyStore(platform.state.open(process.clock), process, platform.time, platform.weather, chance);
-    const surroundings = postgresqlSurroundings(platform.postgresql, process, platform.network, regionOfHost);
+    const surroundings = postgresqlSurroundings(platform.postgresql, process, outlook, regionOfHost);
     const catalog = catalogOf(surroundings);
     // The file does not change; each process reading it anew would only cost time.
     this.#spec ??= loadSpec(['holdfast.yaml'], { catalog, host });
     const spec = await this.#spec;
     const control = await Control.open({
       spec,
-      catalog: this.#sabotage.catalog?.(catalog) ?? catalog,
+      catalog: this.#audit.over(this.#sabotage.catalog?.(catalog) ?? catalog, process.name),
       host,
       store: this.#sabotage.store?.(store) ?? store,
       openHands: (hands) => {
         const region: Region = regionOfHost(hands.kind === 'ssh' ? hands.host : '');
-        return handsOverNetwork(platform.programs[region], region, process, platform.network);
+        return handsOverNetwork(platform.programs[region], region, process, outlook);
       },
       controller: process.name,
       pid: this.#all.length,

@@ -58,7 +58,7 @@ class Disaster {
     for (const region of regions) void this.#platform.startProgram(region);
     this.#invariants = new Invariants(this.#platform);
     this.#controllers = new Controllers(this.#platform, this.#invariants, sabotage, seed);
-    this.#operator = new Operator(this.#platform, this.#invariants, this.#controllers);
+    this.#operator = new Operator(this.#platform, this.#invariants, this.#controllers, new Chance(seed, 'operator'));
     this.#clients = new Clients(this.#platform, this.#invariants, new Chance(seed, 'clients'));
     this.#faults = new Faults({
       platform: this.#platform,
@@ -69,6 +69,9 @@ class Disaster {
     });
     this.#invariants.onExecutionEvent = (_execution, event) => {
       if (event.type === 'started' || event.type === 'runner-changed') this.#faults.executionMoves();
+    };
+    this.#invariants.onBegun = (execution) => {
+      if (isAutomatic(execution)) this.#faults.failoverBegins(execution.header.plan.from as Region);
     };
   }
 

@@ -6,6 +6,8 @@
  *   hang             the database of a region stands still for a while (SIGSTOP)
  *   cut-link         the two databases do not hear each other
  *   cut-controller   the controller does not reach a region, which lives on
+ *   cut-one-way      messages from one place to another get lost: questions, answers or replication
+ *   lost-answers     some questions have their effect, and are never answered
  *   cut-off          both: the region lives on, alone with its clients
  *   crash            the controller dies at one of its next calls outside
  *   stall            the controller stands still; sometimes another one is started meanwhile
@@ -17,6 +19,7 @@
  */
 import type { Chance } from './chance.ts';
 import type { Controllers } from './controllers.ts';
+import { allTraffic, type Place, type Traffic } from './network.ts';
 import { otherRegion, type Region, regions, type SimulatedPlatform } from './simulated-platform.ts';
 
 const kinds = [
@@ -27,7 +30,9 @@ const kinds = [
   'hang',
   'cut-link',
   'cut-controller',
+  'cut-one-way',
   'cut-off',
+  'lost-answers',
   'crash',
   'stall',
   'shaky-store',
@@ -55,6 +60,12 @@ export class Faults {
   /** How likely the controller is to die in an execution. */
   readonly #crashShare: number;
   readonly happened: string[] = [];
+  /** How many of those only stand still for a while. */
+  readonly #stallShare: number;
+  /** How likely the state is to fail while an execution begins. */
+  readonly #badWeatherShare: number;
+  /** How likely a region is to come back as its failover begins. */
+  readonly #returnShare: number;
   #crashesLeft = 4;
   #over = false;
 
@@ -68,6 +79,9 @@ export class Faults {
     const secondAtMs = begins + chance.between(20_000, 50_000);
     this.endsAtMs = (strikesTwice ? secondAtMs : begins) + chance.between(10_000, 40_000);
     this.#crashShare = chance.pick([0, 0, 0.5, 1]);
+    this.#stallShare = chance.pick([0, 0.5, 1]);
+    this.#badWeatherShare = chance.pick([0, 0, 0.5]);
+    this.#returnShare = chance.pick([0, 0, 0, 0.5]);
     this.#strikeAt(begins + chance.between(0, 5_000), chance.pick(severe), true);
     if (strikesTwice) {
       for (let atMs = begins; atMs < this.endsAtMs; atMs += 3_000) this.#strikeAt(atMs, 'operator', false);
@@ -83,19 +97,38 @@ export class Faults {
     });
   }
 
-  /** An execution was begun or taken over: the moments in which a death hurts most. */
+  /** An execution was begun or taken over: the moments in which a death, a pause or a state that fails hurts most. */
   executionMoves(): void {
-    const { chance, controllers } = this.#parts;
-    if (this.#over || this.#crashesLeft === 0 || !chance.happens(this.#crashShare)) return;
-    this.#crashesLeft -= 1;
-    controllers.current?.process.doom({ inCalls: chance.whole(1, 120), when: chance.pick(['before', 'after']) });
+    const { chance, controllers, platform } = this.#parts;
+    if (this.#over) return;
+    if (this.#crashesLeft > 0 && chance.happens(this.#crashShare)) {
+      this.#crashesLeft -= 1;
+      const stallMs = chance.happens(this.#stallShare) ? chance.between(500, 6_000) : undefined;
+      const doom = { inCalls: chance.whole(1, 120), when: chance.pick(['before', 'after'] as const) };
+      controllers.current?.process.doom(stallMs === undefined ? doom : { ...doom, stallMs });
+    }
+    if (chance.happens(this.#badWeatherShare)) {
+      platform.time.after(chance.between(0, 300), () => this.#over || this.#bring(chance.pick(['shaky-store', 'slow-store']), 'east', 0));
+    }
+  }
+
+  /** A failover was begun by itself: the moment in which its region may come back. */
+  failoverBegins(from: Region): void {
+    const { chance, platform } = this.#parts;
+    if (this.#over || !chance.happens(this.#returnShare)) return;
+    const server = platform.servers[from];
+    this.happened.push(`${Math.round(platform.time.nowMs)} ${from} comes back as its failover begins`);
+    if (chance.happens(0.7)) platform.weather.pauseUntilMs = platform.time.nowMs + chance.between(500, 5_000);
+    server.hung = false;
+    platform.network.heal();
+    this.#boot(from);
+    platform.postgresql.flow();
   }
 
   /** Everything that goes wrong is over, and what was broken is whole again. */
   heal(): void {
     const { platform } = this.#parts;
     this.#over = true;
-    platform.linkCut = false;
     platform.network.heal();
     platform.weather.errorShare = 0;
     platform.weather.pauseUntilMs = 0;
@@ -125,18 +158,17 @@ export class Faults {
       platform.killProgram(region);
       postgresql.flow();
     };
-    const cut = (what: (isCut: boolean) => void) => {
-      what(true);
+    const cut = (traffic: readonly Traffic[], ways: readonly (readonly [Place, Place])[]) => {
+      const mends = ways.map(([from, to]) => network.cut(traffic, from, to));
       postgresql.flow();
       this.#later(durationMs, () => {
-        what(false);
+        for (const mend of mends) mend();
         postgresql.flow();
       });
     };
-    const link = (isCut: boolean) => {
-      platform.linkCut = isCut;
-    };
-    const way = (isCut: boolean) => void (isCut ? network.cut.add(region) : network.cut.delete(region));
+    const bothWays = (one: Place, other: Place) => [[one, other] as const, [other, one] as const];
+    const link = bothWays('east', 'west');
+    const way = bothWays('outside', region);
     const briefMs = chance.happens(0.8) ? platform.draw.graceMs * chance.between(0.05, 0.9) : durationMs;
     const bringers: Readonly<Record<FaultKind, () => void>> = {
       'kill-region': () => {
@@ -169,17 +201,20 @@ export class Faults {
           postgresql.flow();
         });
       },
-      'cut-link': () => cut(link),
-      'cut-controller': () => cut(way),
-      'cut-off': () =>
-        cut((isCut) => {
-          link(isCut);
-          way(isCut);
-        }),
+      'cut-link': () => cut(['servers'], link),
+      'cut-controller': () => cut(['sites'], way),
+      'cut-one-way': () => cut(allTraffic, [chance.pick([...way, ...link])]),
+      'cut-off': () => cut(allTraffic, [...link, ...way]),
+      'lost-answers': () => {
+        network.lostShare = chance.pick([0.02, 0.1, 0.3]);
+        this.#later(chance.between(1_000, 15_000), () => {
+          network.lostShare = 0;
+        });
+      },
       crash: () => controllers.current?.process.doom({ inCalls: chance.whole(1, 60), when: chance.pick(['before', 'after']) }),
       stall: () => {
         controllers.current?.process.stall(chance.between(500, 12_000));
-        if (chance.happens(0.4)) time.after(chance.between(100, 3_000), () => !this.#over && controllers.start());
+        if (chance.happens(0.4)) time.after(chance.between(100, 3_000), () => void (this.#over || controllers.start()));
       },
       'shaky-store': () => {
         weather.errorShare = chance.pick([0.05, 0.2, 0.6]);

@@ -16,7 +16,7 @@ import { otherRegion, type Region, regions, type SimulatedPlatform, secrets } fr
 import { hasEnded, type MirroredExecution, StateMirror } from './state-mirror.ts';
 
 export interface Violation {
-  readonly invariant: 'I1' | 'I2' | 'I3' | 'I4' | 'I8' | 'liveness';
+  readonly invariant: 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8' | 'liveness';
   readonly atMs: number;
   readonly message: string;
 }
@@ -47,13 +47,18 @@ const missedMs = (draw: SimulatedPlatform['draw']) => 1.1 * draw.everyMs + draw.
 export class Invariants {
   readonly violations: Violation[] = [];
   readonly mirror: StateMirror;
-  readonly acknowledged: { readonly entry: Entry; readonly record: string }[] = [];
+  readonly acknowledged: { readonly entry: Entry; readonly record: string; readonly atMs: number; readonly wasSeen: boolean }[] = [];
+  /** Whether a controller was looking at that region at this moment: what nobody could see, nobody could estimate. */
+  isWatched: (region: Region) => boolean = () => false;
   readonly promotions: { readonly region: Region; readonly executionId: string; readonly epoch: number; readonly atMs: number }[] = [];
+  onBegun: (execution: MirroredExecution) => void = () => {};
   onExecutionEvent: (execution: MirroredExecution, event: JournalEvent) => void = () => {};
   readonly #platform: SimulatedPlatform;
   /** When the controller could have reached the database of a region, however slowly; and when it would have had an answer in time. */
   readonly #there: Readonly<Record<Region, Stretch[]>> = { east: [], west: [] };
   readonly #well: Readonly<Record<Region, Stretch[]>> = { east: [], west: [] };
+  /** When the standby of a region received from it, and the controller could have heard that. */
+  readonly #heard: Readonly<Record<Region, Stretch[]>> = { east: [], west: [] };
   readonly #wall: { readonly fromMs: number; readonly offsetMs: number }[] = [];
   #newest: FakeServer;
 
@@ -62,11 +67,15 @@ export class Invariants {
     this.#newest = platform.servers.east;
     this.mirror = new StateMirror(platform.state.open(), {
       onPlatform: (before, now) => this.#checkPlatform(before, now),
-      onBegun: () => this.#checkSingle(),
+      onBegun: (execution) => {
+        this.#checkSingle();
+        this.onBegun(execution);
+      },
       onEvent: (execution, event) => {
         if (event.seq !== execution.events.length)
-          this.#violate('I4', `event ${execution.events.length} is missing from the journal of ${execution.header.id}`);
+          this.violate('I4', `event ${execution.events.length} is missing from the journal of ${execution.header.id}`);
         this.#checkConfirmed(execution, event);
+        this.#checkEnd(execution, event);
         this.onExecutionEvent(execution, event);
       },
       onText: (key, text) => this.checkSecrets(`the state's ${key}`, text),
@@ -81,17 +90,17 @@ export class Invariants {
     this.afterEvent();
   }
 
-  #violate(invariant: Violation['invariant'], message: string): void {
+  violate(invariant: Violation['invariant'], message: string): void {
     if (this.violations.some((one) => one.invariant === invariant)) return;
     this.violations.push({ invariant, atMs: Math.round(this.#platform.time.nowMs), message });
   }
 
   liveness(message: string): void {
-    this.#violate('liveness', message);
+    this.violate('liveness', message);
   }
 
   checkSecrets(where: string, text: string): void {
-    for (const secret of Object.values(secrets)) if (text.includes(secret)) this.#violate('I8', `${where} holds a secret`);
+    for (const secret of Object.values(secrets)) if (text.includes(secret)) this.violate('I8', `${where} holds a secret`);
   }
 
   /** Called whenever the world has come to rest after an event. */
@@ -99,21 +108,31 @@ export class Invariants {
     const { servers, network, time } = this.#platform;
     for (const region of regions) {
       const server = servers[region];
-      const isThere = server.answers && network.isReachable(region);
+      const isThere = server.answers && network.isReachable('sites', 'outside', region);
       note(this.#there[region], time.nowMs, isThere);
       note(this.#well[region], time.nowMs, isThere && !network.isSlow(region));
+      const other = servers[otherRegion(region)];
+      const isHeard = other.answers && other.upstream === server && server.answers && this.#isWell(otherRegion(region));
+      note(this.#heard[region], time.nowMs, isHeard);
     }
     const offsetMs = this.#platform.wallMs() - Math.floor(time.nowMs);
     if (this.#wall.at(-1)?.offsetMs !== offsetMs) this.#wall.push({ fromMs: time.nowMs, offsetMs });
     if (!servers.east.inRecovery && !servers.west.inRecovery && regions.every((region) => this.#platform.canAcknowledge(servers[region])))
-      this.#violate('I1', 'both servers could acknowledge writes');
+      this.violate('I1', 'both servers could acknowledge writes');
+  }
+
+  #isWell(region: Region): boolean {
+    const { network } = this.#platform;
+    return network.isReachable('sites', 'outside', region) && !network.isSlow(region);
   }
 
   /** A client was told that its write is there. */
   wasAcknowledged(server: FakeServer, entry: Entry & { readonly kind: 'record' }): void {
     if (server !== this.#newest && !this.#newest.log.includes(entry))
-      this.#violate('I1', `${server.host} acknowledged ${entry.record} after ${this.#newest.host} was promoted`);
-    this.acknowledged.push({ entry, record: entry.record });
+      this.violate('I1', `${server.host} acknowledged ${entry.record} after ${this.#newest.host} was promoted`);
+    const { nowMs } = this.#platform.time;
+    const wasSeen = this.#there[this.#platform.regionOf(server)].at(-1)?.holds === true && this.isWatched(this.#platform.regionOf(server));
+    this.acknowledged.push({ entry, record: entry.record, atMs: nowMs, wasSeen });
   }
 
   /** The writes that clients were told of and the server lacks. */
@@ -122,26 +141,43 @@ export class Invariants {
     return this.acknowledged.filter(({ entry }) => !held.has(entry)).map(({ record }) => record);
   }
 
+  /** An automatic failover may lose no more time than the budget: as far as anybody saw what was written. */
+  #checkBudget(server: FakeServer, execution: MirroredExecution): void {
+    const held = new Set(server.log);
+    const lost = this.acknowledged.filter(({ entry }) => !held.has(entry));
+    const lastSeenAtMs = lost.findLast(({ wasSeen }) => wasSeen)?.atMs;
+    const { draw } = this.#platform;
+    if (lost.length === 0 || lastSeenAtMs === undefined || !isAutomatic(execution) || draw.synchronous) return;
+    const lossMs = lastSeenAtMs - (lost[0]?.atMs ?? 0);
+    // A canary sees no finer than its period, and the newest one may be under way.
+    if (lossMs > draw.lossBudgetMs + 3 * draw.canaryEveryMs + missedMs(draw))
+      this.violate(
+        'I7',
+        `${execution.header.id} loses ${Math.round(lossMs)} ms of writes by itself; the budget is ${draw.lossBudgetMs} ms`,
+      );
+  }
+
   #promoting(server: FakeServer): void {
     const { draw, time } = this.#platform;
     const region = this.#platform.regionOf(server);
     const epoch = this.mirror.platform?.epoch ?? 0;
     const execution = this.mirror.open.find((one) => intends(one, region));
     if (!execution) {
-      this.#violate('I4', `${server.host} is promoted without a durable intent of an open execution`);
+      this.violate('I4', `${server.host} is promoted without a durable intent of an open execution`);
       return;
     }
     const { id, plan } = execution.header;
     if (this.promotions.some((one) => one.executionId === id && one.region === region))
-      this.#violate('I4', `${id} promotes ${server.host} twice`);
-    if (epoch <= (this.promotions.at(-1)?.epoch ?? firstEpoch)) this.#violate('I1', `a second primary under epoch ${epoch}`);
-    if (epoch !== plan.epoch) this.#violate('I1', `${id} promotes under epoch ${plan.epoch} while the platform is at ${epoch}`);
+      this.violate('I4', `${id} promotes ${server.host} twice`);
+    if (epoch <= (this.promotions.at(-1)?.epoch ?? firstEpoch)) this.violate('I1', `a second primary under epoch ${epoch}`);
+    if (epoch !== plan.epoch) this.violate('I1', `${id} promotes under epoch ${plan.epoch} while the platform is at ${epoch}`);
     const fence = plan.steps.find((step) => step.verb === 'fence' && step.component === 'orders-db' && step.region === otherRegion(region));
     if (!fence || !hasEnded(execution, fence.id))
-      this.#violate('I4', `${server.host} is promoted before the fence of the other site is proven`);
+      this.violate('I4', `${server.host} is promoted before the fence of the other site is proven`);
     const lost = this.lostAt(server);
     if (lost.length > 0 && isAutomatic(execution) && draw.synchronous)
-      this.#violate('I2', `${server.host} is promoted without ${lost.length} acknowledged writes, the first ${lost[0]}`);
+      this.violate('I2', `${server.host} is promoted without ${lost.length} acknowledged writes, the first ${lost[0]}`);
+    this.#checkBudget(server, execution);
     // What a failover was allowed to lose is not looked for again.
     if (lost.length > 0)
       for (const gone of lost)
@@ -155,16 +191,16 @@ export class Invariants {
 
   #checkPlatform(before: PlatformState | undefined, now: PlatformState): void {
     if (!before) return;
-    if (now.epoch < before.epoch) this.#violate('I1', `the epoch fell from ${before.epoch} to ${now.epoch}`);
+    if (now.epoch < before.epoch) this.violate('I1', `the epoch fell from ${before.epoch} to ${now.epoch}`);
     if (now.activeRegion === before.activeRegion) return;
     const promotion = this.promotions.at(-1);
     if (promotion?.region !== now.activeRegion || promotion.epoch !== now.epoch)
-      this.#violate('I1', `${now.activeRegion} became active under epoch ${now.epoch} without a promotion under it`);
+      this.violate('I1', `${now.activeRegion} became active under epoch ${now.epoch} without a promotion under it`);
   }
 
   #checkSingle(): void {
     const { open } = this.mirror;
-    if (open.length > 1) this.#violate('I3', `${open.map(({ header }) => header.id).join(' and ')} are under way at once`);
+    if (open.length > 1) this.violate('I3', `${open.map(({ header }) => header.id).join(' and ')} are under way at once`);
   }
 
   #checkConfirmed({ header }: MirroredExecution, event: JournalEvent): void {
@@ -181,21 +217,31 @@ export class Invariants {
     const unseenMs = missedMs(this.#platform.draw);
     const wellMs = heldMs(this.#well[header.plan.from as Region], atMs - graceMs, atMs);
     if (wellMs > unseenMs)
-      this.#violate('I3', `${header.id}: ${header.plan.from} was well for ${Math.round(wellMs)} ms of the grace of ${graceMs} ms`);
+      this.violate('I3', `${header.id}: ${header.plan.from} was well for ${Math.round(wellMs)} ms of the grace of ${graceMs} ms`);
     const lookedAtMs = unseenMs + 500;
     if (heldMs(this.#well[header.plan.from as Region], atMs - lookedAtMs, atMs) >= lookedAtMs - 1)
-      this.#violate('I3', `${header.id}: ${header.plan.from} was well all the time, for ${lookedAtMs} ms`);
+      this.violate('I3', `${header.id}: ${header.plan.from} was well all the time, for ${lookedAtMs} ms`);
+    if (heldMs(this.#heard[header.plan.from as Region], atMs - lookedAtMs - graceMs, atMs) >= lookedAtMs + graceMs - 1)
+      this.violate('I3', `${header.id}: ${header.plan.from} sent to its standby all the time, for ${lookedAtMs + graceMs} ms`);
     const changedAtMs = this.mirror.platform?.changedAtMs;
     if (changedAtMs !== undefined && header.startedAtMs - changedAtMs < coolDownMs)
-      this.#violate('I3', `${header.id} began within the cool-down`);
+      this.violate('I3', `${header.id} began within the cool-down`);
+  }
+
+  /** A failover that says it went well has left somebody who takes writes. */
+  #checkEnd({ header }: MirroredExecution, event: JournalEvent): void {
+    if (event.type !== 'finished' || event.data.outcome !== 'done' || header.kind !== 'failover') return;
+    const server = this.#platform.servers[header.plan.to as Region];
+    if (server.answers && !server.inRecovery && !this.#platform.canAcknowledge(server))
+      this.violate('liveness', `${header.id} ended well, and ${server.host} acknowledges nothing`);
   }
 
   #checkTarget(target: Region, atMs: number): void {
     const backMs = missedMs(this.#platform.draw) + 2_000;
     if (heldMs(this.#there[target], atMs - backMs, atMs + 1) === 0)
-      this.#violate('I3', `the target ${target} was not there for ${backMs} ms`);
+      this.violate('I3', `the target ${target} was not there for ${backMs} ms`);
     if (!this.#platform.servers[target].inRecovery && this.#newest === this.#platform.servers[target])
-      this.#violate('I3', `the target ${target} is the primary already`);
+      this.violate('I3', `the target ${target} is the primary already`);
   }
 
   /** When the wall clock showed that time, the last time that it did. */

@@ -4,6 +4,7 @@ import { makePlan, type PlanRequest } from '../../src/control/make-plan.ts';
 import { foldExecution } from '../../src/state/execution-state.ts';
 import type { ExecutionRequest } from '../../src/state/journal-events.ts';
 import { putRequest } from '../../src/state/requests.ts';
+import type { Chance } from './chance.ts';
 import type { Controllers } from './controllers.ts';
 import type { Invariants } from './invariants.ts';
 import { otherRegion, type Region, type SimulatedPlatform } from './simulated-platform.ts';
@@ -19,11 +20,24 @@ export class Operator {
   /** How many looks in a row nothing was there that takes writes. */
   #without = 0;
   readonly did: string[] = [];
+  /** How likely they are to think about a plan before they say yes to it. */
+  readonly #thinkShare: number;
+  readonly #chance: Chance;
 
-  constructor(platform: SimulatedPlatform, invariants: Invariants, controllers: Controllers) {
+  constructor(platform: SimulatedPlatform, invariants: Invariants, controllers: Controllers, chance: Chance) {
+    this.#chance = chance;
+    this.#thinkShare = chance.pick([0, 0, 0.5]);
     this.#platform = platform;
     this.#invariants = invariants;
     this.#controllers = controllers;
+  }
+
+  /** Nobody told them that something is being done already. */
+  interfere(): void {
+    const { mirror } = this.#invariants;
+    const active = mirror.platform?.activeRegion as Region | undefined;
+    if (active === undefined || this.#platform.servers[active].answers) return;
+    this.#order({ kind: 'failover', acceptLoss: 'any', because: 'it looks bad' });
   }
 
   /** One look, and what follows from it. `firmly`, once all is healed: what does not go on is a fault, and what nobody takes over is taken over by hand. */
@@ -62,6 +76,11 @@ export class Operator {
       return;
     }
     if (state.status !== 'failed') return;
+    if (state.steps.some((step) => step.error?.code === 'EXECUTION_NOT_ALLOWED')) {
+      // It was planned for how things were once: there is nothing to be retried.
+      this.#ask(header.id, { kind: 'abort', by: 'ann' });
+      return;
+    }
     // While things still go wrong it may fail as often as it likes.
     const asked = firmly ? (this.#asked.get(header.id) ?? 0) + 1 : 0;
     this.#asked.set(header.id, asked);
@@ -84,8 +103,12 @@ export class Operator {
     const control = this.#controllers.current?.control;
     if (!control) return;
     this.did.push(`${Math.round(this.#platform.time.nowMs)} ${request.kind}`);
+    const thinksMs = this.#chance.happens(this.#thinkShare) ? this.#chance.between(1_000, 30_000) : 0;
     void makePlan(control, request)
-      .then((plan) => beginExecution(control, plan, 'ann'))
+      .then(async (plan) => {
+        await this.#platform.time.sleep(thinksMs);
+        return beginExecution(control, plan, 'ann');
+      })
       // Refused, or somebody else began something: the next look tells.
       .catch((error: Error) => this.did.push(`refused: ${error.message}`));
   }

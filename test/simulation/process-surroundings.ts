@@ -5,7 +5,7 @@ import type { Surroundings } from '../../src/drivers/postgresql/driver.ts';
 import type { FakePostgresql } from '../../src/drivers/postgresql/fake.ts';
 import type { Connection, Limit, Machine } from '../../src/drivers/postgresql/ports.ts';
 import type { Net } from '../../src/host/host.ts';
-import type { Network } from './network.ts';
+import type { Outlook, Place } from './network.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
 
 const silence = (changes: boolean) =>
@@ -23,17 +23,24 @@ const changing: ReadonlySet<string> = new Set([
   'checkpoint',
 ]);
 
-function overNetwork(connection: Connection, region: string, process: SimulatedProcess, network: Network): Connection {
+function overNetwork(connection: Connection, region: Place, process: SimulatedProcess, { network, from }: Outlook): Connection {
   const ask =
     (name: keyof Connection) =>
     (...args: unknown[]): Promise<unknown> =>
-      process.call(async () => {
+      process.call(() => {
         const limit = args.at(-1) as Limit;
-        const rest = await network.travel(region, limit);
         const act = connection[name] as (...args: unknown[]) => Promise<unknown>;
-        if (rest) return act(...args.slice(0, -1), rest);
-        connection.close();
-        throw silence(changing.has(name));
+        return network.exchange(
+          'sites',
+          from,
+          region,
+          limit,
+          (rest) => act(...args.slice(0, -1), rest),
+          () => {
+            connection.close();
+            return silence(changing.has(name));
+          },
+        );
       });
   const methods = ['readStatus', 'isInRecovery', 'readCanary', 'readEpoch', 'readTimelineHistory', ...changing] as (keyof Connection)[];
   return {
@@ -42,22 +49,32 @@ function overNetwork(connection: Connection, region: string, process: SimulatedP
       return connection.lost;
     },
     // Across a way that is cut nobody hears that a connection has ended.
-    onLost: (listener) => connection.onLost((evidence) => network.isReachable(region) && process.deliver(() => listener(evidence))),
+    onLost: (listener) =>
+      connection.onLost((evidence) => network.isOpen('sites', region, from) && process.deliver(() => listener(evidence))),
     close: () => connection.close(),
   };
 }
 
-function byHands(machine: Machine, region: string, process: SimulatedProcess, network: Network): Machine {
+const unreachable = (region: Place) => fail('HANDS_UNREACHABLE', { message: `the host in ${region} does not answer` });
+const longestReachMs = 10_000;
+
+function byHands(machine: Machine, region: Place, process: SimulatedProcess, { network, from }: Outlook): Machine {
   return new Proxy(machine, {
     get(target, name: string) {
       const act = target[name as keyof Machine] as ((...args: unknown[]) => Promise<unknown>) | undefined;
       if (typeof act !== 'function') return act;
       return (...args: unknown[]) =>
-        process.call(async () => {
+        process.call(() => {
           const limit = args.at(-1) as Limit;
-          const rest = await network.travel(region, { ...limit, timeoutMs: Math.min(limit.timeoutMs, 10_000) });
-          if (!rest) throw fail('HANDS_UNREACHABLE', { message: `the host in ${region} does not answer` });
-          return act(...args.slice(0, -1), rest);
+          const shorter = { ...limit, timeoutMs: Math.min(limit.timeoutMs, longestReachMs) };
+          return network.exchange(
+            'sites',
+            from,
+            region,
+            shorter,
+            (rest) => act(...args.slice(0, -1), rest),
+            () => unreachable(region),
+          );
         });
     },
   });
@@ -66,31 +83,29 @@ function byHands(machine: Machine, region: string, process: SimulatedProcess, ne
 export function postgresqlSurroundings(
   world: FakePostgresql,
   process: SimulatedProcess,
-  network: Network,
-  regionOf: (host: string) => string,
+  outlook: Outlook,
+  regionOf: (host: string) => Place,
 ): Surroundings {
   const connect = world.surroundings.connect(undefined as never);
   return {
     connect: () => (address, limit) =>
-      process.call(async () => {
+      process.call(() => {
         const region = regionOf(address.host);
-        const rest = await network.travel(region, limit);
-        if (!rest) throw silence(false);
-        return overNetwork(await connect(address, rest), region, process, network);
+        const open = async (rest: Limit) => overNetwork(await connect(address, rest), region, process, outlook);
+        return outlook.network.exchange('sites', outlook.from, region, limit, open, () => silence(false));
       }),
     machine: (hands, site, host) => {
       const machine = world.surroundings.machine(hands, site, host);
-      return machine && byHands(machine, regionOf(new URL(site.url).hostname), process, network);
+      return machine && byHands(machine, regionOf(new URL(site.url).hostname), process, outlook);
     },
   };
 }
 
-export function handsOverNetwork(hands: Hands, region: string, process: SimulatedProcess, network: Network): Hands {
-  const reach = async <T>(timeoutMs: number, signal: AbortSignal | undefined, act: () => Promise<T>): Promise<T> =>
-    process.call(async () => {
-      const limit = { timeoutMs: Math.min(timeoutMs, 10_000), signal: signal ?? new AbortController().signal };
-      if (!(await network.travel(region, limit))) throw fail('HANDS_UNREACHABLE', { message: `the host in ${region} does not answer` });
-      return act();
+export function handsOverNetwork(hands: Hands, region: Place, process: SimulatedProcess, { network, from }: Outlook): Hands {
+  const reach = <T>(timeoutMs: number, signal: AbortSignal | undefined, act: () => Promise<T>): Promise<T> =>
+    process.call(() => {
+      const limit = { timeoutMs: Math.min(timeoutMs, longestReachMs), signal: signal ?? new AbortController().signal };
+      return network.exchange('sites', from, region, limit, act, () => unreachable(region));
     });
   return {
     name: hands.name,

@@ -17,12 +17,12 @@ import type { Clock, Host } from '../../src/host/host.ts';
 import { fakeHost } from '../fakes/host.ts';
 import { type MemoryState, memoryState } from '../fakes/memory-store.ts';
 import type { Chance } from './chance.ts';
-import { Network } from './network.ts';
+import { Network, type Place } from './network.ts';
 import type { StoreWeather } from './shaky-store.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 export const regions = ['east', 'west'] as const;
-export type Region = (typeof regions)[number];
+export type Region = (typeof regions)[number] & Place;
 export const otherRegion = (region: Region): Region => (region === 'east' ? 'west' : 'east');
 
 export const secrets = {
@@ -117,8 +117,6 @@ export class SimulatedPlatform {
   readonly dns: FakeNameServers;
   readonly files: Host['files'];
   readonly secrets: Host['secrets'];
-  /** True while the servers of the two regions do not hear each other. */
-  linkCut = false;
   #wallOffsetMs = startMs;
 
   constructor(time: VirtualTime, chance: Chance) {
@@ -132,7 +130,7 @@ export class SimulatedPlatform {
     this.files = host.files;
     this.secrets = host.secrets;
     this.postgresql = new FakePostgresql({ ...host, clock: this.clock() });
-    this.postgresql.areConnected = () => !this.linkCut;
+    this.postgresql.areConnected = () => this.network.isReachable('servers', 'east', 'west');
     this.servers = this.#makePair();
     this.programs = { east: new FakeProcessHost(), west: new FakeProcessHost() };
     this.dns = new FakeNameServers({

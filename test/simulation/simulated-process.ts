@@ -9,6 +9,8 @@ export interface Doom {
   /** Counted in calls outside from now on. */
   readonly inCalls: number;
   readonly when: 'before' | 'after';
+  /** It does not die, but stands still for so long. */
+  readonly stallMs?: number;
 }
 
 export function never<T>(): Promise<T> {
@@ -19,11 +21,12 @@ export class SimulatedProcess {
   readonly name: string;
   readonly clock: Clock;
   readonly #time: VirtualTime;
-  #doom: { readonly atCall: number; readonly when: Doom['when'] } | undefined;
+  #doom: { readonly atCall: number; readonly when: Doom['when']; readonly stallMs: number | undefined } | undefined;
   #calls = 0;
   #stalledUntilMs = 0;
   #isDead = false;
   onDeath: () => void = () => {};
+  onStall: () => void = () => {};
 
   constructor(name: string, time: VirtualTime, wallMs: () => number) {
     this.name = name;
@@ -67,8 +70,17 @@ export class SimulatedProcess {
     this.#stalledUntilMs = Math.max(this.#stalledUntilMs, this.#time.nowMs + durationMs);
   }
 
-  doom({ inCalls, when }: Doom): void {
-    this.#doom = { atCall: this.#calls + inCalls, when };
+  doom({ inCalls, when, stallMs }: Doom): void {
+    this.#doom = { atCall: this.#calls + inCalls, when, stallMs };
+  }
+
+  #meet(doom: { readonly stallMs: number | undefined }): void {
+    this.#doom = undefined;
+    if (doom.stallMs === undefined) this.kill();
+    else {
+      this.stall(doom.stallMs);
+      this.onStall();
+    }
   }
 
   /** Something from outside reaches the process: never when it is dead, late when it stands still. */
@@ -83,18 +95,18 @@ export class SimulatedProcess {
   async call<T>(act: () => Promise<T>): Promise<T> {
     if (this.#isDead) return never();
     this.#calls += 1;
-    const dies = this.#doom?.atCall === this.#calls ? this.#doom.when : undefined;
-    if (dies === 'before') {
-      this.kill();
-      return never();
+    const doom = this.#doom?.atCall === this.#calls ? this.#doom : undefined;
+    if (doom?.when === 'before') {
+      this.#meet(doom);
+      await this.awake();
     }
     try {
       const answer = await act();
-      if (dies === 'after') this.kill();
+      if (doom?.when === 'after') this.#meet(doom);
       await this.awake();
       return answer;
     } catch (error) {
-      if (dies === 'after') this.kill();
+      if (doom?.when === 'after') this.#meet(doom);
       await this.awake();
       throw error;
     }

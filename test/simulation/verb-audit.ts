@@ -1,0 +1,87 @@
+/**
+ * Watches over every verb that a controller calls on a site: each apply comes after a look of the same process that said `absent`, under the lease of its execution, with an intent that is
+ * durable; and a note that was kept is given back to whoever goes on.
+ */
+import type { Json } from '../../src/base/json.ts';
+import type { AnyDriver, DriverCatalog, Site } from '../../src/contracts/driver.ts';
+import type { StepContext, Verb } from '../../src/contracts/verbs.ts';
+import { journalKeys } from '../../src/state/journal.ts';
+import type { Invariants } from './invariants.ts';
+import type { SimulatedPlatform } from './simulated-platform.ts';
+
+export class VerbAudit {
+  readonly #platform: SimulatedPlatform;
+  readonly #invariants: Invariants;
+  /** By execution and step, whichever process kept it. */
+  readonly #notes = new Map<string, string>();
+
+  constructor(platform: SimulatedPlatform, invariants: Invariants) {
+    this.#platform = platform;
+    this.#invariants = invariants;
+  }
+
+  /** The catalog as the process of that name is given it. */
+  over(catalog: DriverCatalog, holder: string): DriverCatalog {
+    const looks = new Map<string, 'absent'>();
+    return new Map([...catalog].map(([name, driver]) => [name, this.#driver(driver, holder, looks)]));
+  }
+
+  #driver(driver: AnyDriver, holder: string, looks: Map<string, 'absent'>): AnyDriver {
+    return {
+      ...driver,
+      open: (context) => {
+        const site = driver.open(context);
+        const verbs = Object.entries(site.verbs).map(([name, verb]) => [name, this.#verb(name, verb, holder, looks)]);
+        return { ...site, verbs: Object.fromEntries(verbs) as Site['verbs'] };
+      },
+    };
+  }
+
+  #verb(name: string, verb: Verb, holder: string, looks: Map<string, 'absent'>): Verb {
+    const keyOf = (context: StepContext) => `${context.executionId} ${context.stepId}`;
+    return {
+      inspect: async (want, context) => {
+        this.#checkNote(keyOf(context), context);
+        looks.delete(keyOf(context));
+        const seen = await verb.inspect(want, this.#noting(context));
+        if (seen.state === 'absent') looks.set(keyOf(context), 'absent');
+        return seen;
+      },
+      apply: (want, context) => {
+        const key = keyOf(context);
+        this.#checkNote(key, context);
+        if (!looks.delete(key)) this.#invariants.violate('I4', `${name} of ${key} is applied although no look has said that it is absent`);
+        this.#checkMayAct(context, holder);
+        return verb.apply(want, this.#noting(context));
+      },
+    };
+  }
+
+  #noting(context: StepContext): StepContext {
+    const key = `${context.executionId} ${context.stepId}`;
+    return {
+      ...context,
+      keepNote: async (note: Json) => {
+        await context.keepNote(note);
+        this.#notes.set(key, JSON.stringify(note));
+      },
+    };
+  }
+
+  #checkNote(key: string, context: StepContext): void {
+    const kept = this.#notes.get(key);
+    if (kept !== undefined && JSON.stringify(context.note) !== kept)
+      this.#invariants.violate('I4', `the note of ${key} is lost: ${kept} was kept, ${JSON.stringify(context.note)} is given back`);
+  }
+
+  #checkMayAct({ executionId, stepId }: StepContext, holder: string): void {
+    const lease = this.#platform.state.leaseNow(journalKeys.lease(executionId));
+    if (lease?.held !== true || lease.holder !== holder)
+      this.#invariants.violate('I4', `${holder} applies ${stepId} of ${executionId} without its lease`);
+    const isUndo = stepId.startsWith('undo ');
+    const id = isUndo ? stepId.slice('undo '.length) : stepId;
+    const events = this.#invariants.mirror.executions.get(executionId)?.events ?? [];
+    const durable = events.some((event) => event.type === (isUndo ? 'undo-intent' : 'step-intent') && event.stepId === id);
+    if (!durable) this.#invariants.violate('I4', `${stepId} of ${executionId} is applied before its intent is durable`);
+  }
+}
