@@ -16,7 +16,11 @@ const leftOut = [/^node:/, 'pg-native', 'cloudflare:sockets', 'pg-cloudflare', '
 
 export async function buildPackage(into: string): Promise<readonly string[]> {
   await rm(into, { recursive: true, force: true });
-  const input = { holdfast: join(root, 'src', 'main.ts'), 'wal-push': join(root, 'src', 'wal-push.ts') };
+  const input = {
+    holdfast: join(root, 'src', 'main.ts'),
+    'wal-push': join(root, 'src', 'wal-push.ts'),
+    guard: join(root, 'src', 'guard.ts'),
+  };
   const bundle = await rolldown({ input, platform: 'node', external: leftOut, cwd: root });
   try {
     const { output } = await bundle.write({

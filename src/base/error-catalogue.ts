@@ -82,6 +82,53 @@ const catalogue = {
     hint: 'Use the state directory of this platform, or another --state.',
   },
   STATE_NEWER_FORMAT: { kind: 'refused', title: 'the state was written by a newer Holdfast', hint: 'Run that version, or a newer one.' },
+  STATE_UNREACHABLE: {
+    kind: 'transient',
+    title: 'the shared state can not be reached',
+    hint: 'Look at the members of etcd and the network to them: a majority of them must run and see each other. Nothing is decided meanwhile.',
+  },
+  STATE_TOO_LARGE: {
+    kind: 'refused',
+    title: 'a change is larger than the shared state takes at once',
+    hint: 'Raise --max-request-bytes of the members of etcd.',
+  },
+  STATE_OTHER_CLUSTER: {
+    kind: 'refused',
+    title: 'the shared state is in another cluster than before',
+    hint: 'Look at state.etcd.endpoints. If etcd was restored from a snapshot, stop all controllers, then holdfast state accept --reason TEXT.',
+  },
+  STATE_WENT_BACK: {
+    kind: 'refused',
+    title: 'the shared state is older than what was seen of it before',
+    hint: 'etcd was restored from an old snapshot, or emptied. Find out what was lost; then stop all controllers, and holdfast state accept --reason TEXT.',
+  },
+  STATE_MOVED: {
+    kind: 'refused',
+    title: 'the state was moved elsewhere',
+    hint: 'Use the spec with the state section that it was moved to.',
+  },
+  STATE_NOT_EMPTY: {
+    kind: 'refused',
+    title: 'there is something already where the state should go',
+    hint: 'Name another state.etcd.prefix, or look at what is there.',
+  },
+
+  // Several controllers
+  STATE_CUT_OFF: {
+    kind: 'transient',
+    title: 'the shared state can not be reached from here',
+    hint: 'Nothing is started without it. Mend the way to the members of etcd that the spec names, or wait until a majority of them is back.',
+  },
+  REGION_NEEDED: {
+    kind: 'invalid',
+    title: 'nobody said in which region this controller stands',
+    hint: 'Name it with --region, or set HOLDFAST_REGION.',
+  },
+  REGION_CLAIMED: {
+    kind: 'refused',
+    title: 'another process is the controller of this region',
+    hint: 'Stop that one, or name the region that this machine really stands in.',
+  },
 
   // Executions
   EXECUTION_NOT_ALLOWED: {
@@ -116,6 +163,23 @@ const catalogue = {
     hint: 'Look at the system by hand, then holdfast retry or holdfast skip.',
   },
   PLAN_IMPOSSIBLE: { kind: 'refused', title: 'no plan can be made', hint: 'The message says what is missing.' },
+
+  // Who may acknowledge writes
+  GUARD_LOST: {
+    kind: 'transient',
+    title: 'the guard of the region does not answer',
+    hint: 'Another one is started by itself; look at the log of the guard in the state directory if this stays.',
+  },
+  GUARD_TOO_LATE: {
+    kind: 'refused',
+    title: 'the guard fences the region, or has fenced it',
+    hint: 'The lease was not renewed in time; another region may take over. See holdfast status.',
+  },
+  PRIMARY_TTL_TOO_SMALL: {
+    kind: 'invalid',
+    title: 'the lease of the active region is too short for what fencing takes there',
+    hint: 'Raise controllers.ttl.',
+  },
 
   // Systems
   EPOCH_SUPERSEDED: {

@@ -29,6 +29,8 @@ export interface Site {
   subscribe?(listener: (evidence: Evidence) => void): () => void;
   /** The verbs this site can do as it is configured (a site without hands lacks those that need them). */
   readonly verbs: Readonly<Partial<Record<SiteVerb, Verb>>>;
+  /** `fence` with `byHands` ends it for certain, whatever state it is in, for as long as commands can be run on its host. */
+  readonly fencesByHands?: boolean;
   /** Data stores that can take a canary row. */
   readonly canary?: Canary;
   close(): Promise<void>;

@@ -70,8 +70,11 @@ export interface StateStore {
     listener: (event: StoreEvent) => void,
     options?: { readonly afterRevision?: number; readonly onError?: (error: Error) => void },
   ): () => void;
-  /** STATE_LEASE_HELD (details.holder) while another holder has it. The same holder gets it again with the same token. */
-  acquireLease(name: string, holder: string, ttlMs: number): Promise<Lease>;
+  /**
+   * STATE_LEASE_HELD (details.holder) while another holder has it. The same holder gets it again with the same token. With `outlivesProcess` its time counts although the process that
+   * took it has ended: something else goes on acting on it.
+   */
+  acquireLease(name: string, holder: string, ttlMs: number, options?: { readonly outlivesProcess?: boolean }): Promise<Lease>;
   /** STATE_LEASE_LOST when it has changed hands or run out. */
   renewLease(lease: Lease): Promise<Lease>;
   /** Gives it up at once; nothing happens where it is already lost. */

@@ -46,8 +46,9 @@ export interface Verb {
  * The verbs that plans are compiled from, with the shape of `want` and of the output of `done`. Regions are named as in the spec.
  *
  * Data stores
- *   fence           {survivors: region[], clean: boolean, lastKnown?: LastKnown} -> FenceProof   this site can no longer acknowledge writes, also after a restart;
+ *   fence           {survivors: region[], clean: boolean, lastKnown?: LastKnown, byHands?: boolean} -> FenceProof   this site can no longer acknowledge writes, also after a restart;
  *                                                        `clean` asks for an orderly stop that sends all it has to the survivors first
+ *                                                        `byHands` takes what is done at the site itself for a proof and nothing else, at once, and asks no other site
  *   freeze          {}                                   -> {position}           takes no new writes from clients; reversible by thaw
  *   thaw            {}                                   -> {}                   takes writes again
  *   await-position  {position: Position}                 -> {position}           this standby has applied everything up to the position

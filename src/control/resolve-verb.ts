@@ -4,6 +4,8 @@ import type { SiteVerb, Verb } from '../contracts/verbs.ts';
 import type { PlatformVerb, Step } from '../plans/plan.ts';
 import { siteKey } from '../watch/site-key.ts';
 import type { Control } from './control.ts';
+import { fenceOrLease } from './primary/fence-or-lease.ts';
+import { barPrimary, unbarPrimary } from './verbs/bar-verbs.ts';
 import { checkTarget } from './verbs/check-target.ts';
 import { confirmVerdict } from './verbs/confirm-verdict.ts';
 import { advanceEpochVerb, setActiveVerb } from './verbs/epoch-verbs.ts';
@@ -19,6 +21,8 @@ const platformVerbFactories: Readonly<Partial<Record<PlatformVerb, (parts: Platf
   'confirm-verdict': confirmVerdict,
   'check-target': checkTarget,
   'advance-epoch': advanceEpochVerb,
+  'bar-primary': barPrimary,
+  'unbar-primary': unbarPrimary,
   'set-active': setActiveVerb,
   'measure-loss': measureLoss,
   verify,
@@ -44,6 +48,11 @@ export function verbResolver(control: Control): { resolve(step: Step): Verb } {
           hint: 'The spec was changed since the plan was made: put the site back, or abort the execution.',
         });
       const verb = site.verbs[step.verb as SiteVerb];
+      if (step.verb === 'fence' && step.want.barred !== undefined) {
+        const { component, region = '' } = step;
+        const { store, host } = control.parts;
+        return fenceOrLease({ store, clock: host.clock, component, region, fence: verb });
+      }
       if (!verb)
         throw fail('NO_SUCH_VERB', {
           subject: step.id,

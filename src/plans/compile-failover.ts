@@ -5,8 +5,20 @@
  */
 import { formatDuration } from '../base/durations.ts';
 import { fail } from '../base/errors.ts';
+import type { JsonObject } from '../base/json.ts';
 import type { Spec } from '../spec/spec.ts';
-import { bringUpWorkloads, componentsOf, type Ends, endsOfNeeds, type Frame, fenceWant, moveRoutes, verifyTarget } from './fragments.ts';
+import {
+  bringUpWorkloads,
+  componentsOf,
+  type Ends,
+  endsOfNeeds,
+  type Frame,
+  fenceWant,
+  isGuarded,
+  moveRoutes,
+  takeBarAway,
+  verifyTarget,
+} from './fragments.ts';
 import type { Plan } from './plan.ts';
 import { PlanBuilder } from './plan-builder.ts';
 import type { Situation } from './situation.ts';
@@ -30,9 +42,32 @@ function lossOf(situation: Situation, component: string, replication: string): s
   return `up to ${formatDuration(lossMs)} of ${component}`;
 }
 
+/** A lease is over by itself within its time to live; what is left is for the hands. */
+const leaseFactor = 2;
+const leastFenceMs = 30_000;
+
+/** Before the first fence: from then on the lease of the source can only end. */
+function barSource({ builder, spec, from, epoch }: Frame, epochSet: string): string {
+  if (!isGuarded(spec)) return epochSet;
+  return builder.platform(
+    'bar-primary',
+    { region: from, epoch },
+    {
+      name: `bar-primary ${from}`,
+      after: [epochSet],
+      why: `whoever holds the right to serve in ${from} gives it up, and nobody gets it anew`,
+    },
+  );
+}
+
+function unplannedFence(frame: Frame, component: string): JsonObject {
+  return { ...fenceWant(frame, component, false), ...(isGuarded(frame.spec) ? { barred: frame.epoch } : {}) };
+}
+
 /** For each data store: fence the source, promote the target, count what survived. */
 function takeOverData(frame: Frame, ends: Ends, epochSet: string): { losses: string[]; promoted: string[]; measured: string[] } {
-  const { builder, situation, from, to, epoch } = frame;
+  const { builder, spec, situation, from, to, epoch } = frame;
+  const barred = barSource(frame, epochSet);
   const losses: string[] = [];
   const promoted: string[] = [];
   const measured: string[] = [];
@@ -48,9 +83,10 @@ function takeOverData(frame: Frame, ends: Ends, epochSet: string): { losses: str
     const loss = lossOf(situation, component.name, component.replication);
     if (loss) losses.push(loss);
     const fenced = component.sites.has(from)
-      ? builder.site('fence', component.name, from, fenceWant(frame, component.name, false), {
-          after: [epochSet],
+      ? builder.site('fence', component.name, from, unplannedFence(frame, component.name), {
+          after: [barred],
           why: `${component.name} in ${from} must never acknowledge a write again`,
+          ...(isGuarded(spec) ? { timeoutMs: leaseFactor * spec.controllers.ttlMs + leastFenceMs } : {}),
         })
       : undefined;
     const id = builder.site(
@@ -121,6 +157,7 @@ export function compileFailover(spec: Spec, situation: Situation, request: Failo
     { epoch, region: to },
     { after: [epochSet, ...promoted, ...measured], why: `${to} is the active region from now on` },
   );
+  takeBarAway(frame, to, [active]);
   const dataReady = promoted.length > 0 ? promoted : [epochSet];
   bringUpWorkloads(frame, ends, dataReady, [epochSet]);
   const routed = moveRoutes(frame, ends, dataReady);

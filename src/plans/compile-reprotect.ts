@@ -5,7 +5,7 @@
  */
 import { fail } from '../base/errors.ts';
 import type { Spec } from '../spec/spec.ts';
-import { componentsOf, type Frame } from './fragments.ts';
+import { componentsOf, type Frame, takeBarAway } from './fragments.ts';
 import type { Plan } from './plan.ts';
 import { PlanBuilder } from './plan-builder.ts';
 import type { Situation } from './situation.ts';
@@ -122,6 +122,7 @@ export function compileReprotect(spec: Spec, situation: Situation, request: Repr
     after: [],
     salvagePrefix: request.salvagePrefix,
   });
+  takeBarAway(frame, request.returning, last);
   builder.platform(
     'verify',
     { region: request.active, standby: request.returning },

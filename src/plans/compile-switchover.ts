@@ -7,7 +7,17 @@
 import { fail } from '../base/errors.ts';
 import type { ComponentSpec, Spec } from '../spec/spec.ts';
 import { rejoin } from './compile-reprotect.ts';
-import { bringUpWorkloads, componentsOf, type Ends, endsOfNeeds, type Frame, fenceWant, moveRoutes, verifyTarget } from './fragments.ts';
+import {
+  bringUpWorkloads,
+  componentsOf,
+  type Ends,
+  endsOfNeeds,
+  type Frame,
+  fenceWant,
+  moveRoutes,
+  takeBarAway,
+  verifyTarget,
+} from './fragments.ts';
 import type { Plan } from './plan.ts';
 import { PlanBuilder } from './plan-builder.ts';
 import type { Situation } from './situation.ts';
@@ -159,6 +169,7 @@ export function compileSwitchover(spec: Spec, situation: Situation, request: Swi
     { epoch, region: to },
     { after: [epochSet, ...promoted, ...measured], why: `${to} is the active region from now on` },
   );
+  takeBarAway(frame, to, [active]);
   const dataReady = promoted.length > 0 ? promoted : [epochSet];
   bringUpWorkloads(frame, ends, dataReady, undefined);
   const routed = moveRoutes(frame, ends, dataReady);

@@ -36,6 +36,21 @@ export function fenceWant(frame: Frame, component: string, clean: boolean): Json
   return { survivors: [frame.to], clean, ...(lastKnown ? { lastKnown } : {}) };
 }
 
+/** Whether the right to acknowledge writes is held by lease: then a failover puts a bar before the lease, and its end counts as a proof of the fence. */
+export function isGuarded(spec: Pick<Spec, 'state' | 'controllers'>): boolean {
+  return spec.state !== undefined && spec.controllers.withoutState === 'fence';
+}
+
+/** Nothing stands before the region that serves from now on, or may again: what stood there belonged to an older change. */
+export function takeBarAway(frame: Frame, region: string, after: readonly string[]): string | undefined {
+  if (!isGuarded(frame.spec)) return undefined;
+  return frame.builder.platform(
+    'unbar-primary',
+    { region, epoch: frame.epoch },
+    { name: `unbar-primary ${region}`, after, why: `${region} may hold the right to serve again`, onFailure: 'continue' },
+  );
+}
+
 /** Last step of each component so far, so that what needs it can wait for it. */
 export type Ends = Map<string, string>;
 

@@ -20,6 +20,8 @@ export function isBackupPlan(kind: string): kind is BackupPlanKind {
  *   check-target     {region, budgetMs}     the target is ready and the estimated loss within the budget (or accepted)
  *   approve          {count, reason}        so many people have approved
  *   advance-epoch    {epoch, from, to}      the epoch is ours: no older execution can go on
+ *   bar-primary      {region, epoch}        whoever takes the lease of the region from now on gives it up again; who holds it fences first
+ *   unbar-primary    {region, epoch}        no bar of that epoch, or an older one, stands before the region
  *   set-active       {epoch, region}        the region is the active one, from now on
  *   measure-loss     {component, region, from} the canary rows that survived are counted
  *   verify           {region}               the region's components are up in their new roles, a canary goes through
@@ -33,6 +35,8 @@ export const platformVerbs = [
   'check-target',
   'approve',
   'advance-epoch',
+  'bar-primary',
+  'unbar-primary',
   'set-active',
   'measure-loss',
   'verify',

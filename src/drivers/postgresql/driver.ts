@@ -73,6 +73,7 @@ function openSite(context: SiteContext<ComponentOptions, SiteOptions>, surroundi
     observe: (signal) => observe(access, signal),
     subscribe: (listener) => subscribe(access, context.probeTimeoutMs, listener),
     verbs: Object.fromEntries(able.map(({ verb, make }) => [verb, make(access)])),
+    fencesByHands: machine !== undefined,
     canary: canaryOf(access),
     close: () => access.close(),
   };

@@ -35,6 +35,7 @@ export function fenceVerb(access: Access): Verb {
 }
 
 async function inspectFence(access: Access, want: JsonObject, context: StepContext): Promise<Inspection> {
+  if (want.byHands === true) return await inspectByHands(access, context);
   const over = new AbortController();
   const signal = AbortSignal.any([context.signal, over.signal]);
   const server = lookAtServer(access, signal);
@@ -56,6 +57,18 @@ async function inspectFence(access: Access, want: JsonObject, context: StepConte
   } finally {
     over.abort(new Error('seen enough'));
   }
+}
+
+/** The server is asked beside it: one that answers as a standby is fenced already. Hands that do not work are an error, for nothing else counts. */
+async function inspectByHands(access: Access, context: StepContext): Promise<Inspection> {
+  const machine = access.requireMachine();
+  const state = await machine.readState(access.limit(context.signal, handsLookMs));
+  if (state.processes === 0 && state.barred) return { state: 'done', output: stoppedProof(access, state) };
+  if (!state.barred) return { state: 'absent', why: 'a start would bring up a primary' };
+  // Only of a server that runs barred it has to be asked what it is: a standby, or a primary whose end was begun.
+  const seen = await lookAtServer(access, context.signal);
+  if (typeof seen !== 'string') return { state: 'done', output: seen };
+  return { state: 'absent', why: `${state.processes} of its processes run; ${seen}` };
 }
 
 async function nothingWithin(access: Access, durationMs: number, signal: AbortSignal): Promise<undefined> {
@@ -150,6 +163,10 @@ async function fenceCleanly(access: Access, want: JsonObject, context: StepConte
 }
 
 async function fenceQuickly(access: Access, want: JsonObject, context: StepContext): Promise<void> {
+  if (want.byHands === true) {
+    await stopByHands(access, want, context.signal, () => undefined);
+    return;
+  }
   await context.keepNote({ applied: true });
   const handsAbort = new AbortController();
   const signal = AbortSignal.any([context.signal, handsAbort.signal]);
@@ -180,7 +197,8 @@ async function stopByHands(access: Access, want: JsonObject, signal: AbortSignal
   const machine = access.requireMachine();
   const { processes } = await barOwn(machine, want, signal);
   onBarred();
-  const orderlyMs = typeof regionsToCut(access, want) === 'string' ? access.context.options['orderly-stop'] : 0;
+  const atOnce = want.byHands === true || typeof regionsToCut(access, want) !== 'string';
+  const orderlyMs = atOnce ? 0 : access.context.options['orderly-stop'];
   if (processes > 0 && orderlyMs > 0) {
     try {
       await machine.stop('orderly', { timeoutMs: orderlyMs, signal });

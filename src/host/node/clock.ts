@@ -16,6 +16,7 @@ export function nodeClock(): Clock {
     ...(boot === undefined ? {} : { boot }),
     nowMs: () => Date.now(),
     monotonicMs,
+    ...(readIfThere('/proc/uptime') === undefined ? {} : { bootMs }),
     sleep,
     after,
   };
@@ -24,6 +25,11 @@ export function nodeClock(): Clock {
 export function monotonicMs(): number {
   const [seconds, nanoseconds] = process.hrtime();
   return seconds * 1_000 + nanoseconds / 1e6;
+}
+
+/** https://man7.org/linux/man-pages/man5/proc_uptime.5.html: hundredths of a second, time of suspension included. */
+function bootMs(): number {
+  return Number.parseFloat(readFileSync('/proc/uptime', 'utf8')) * 1_000;
 }
 
 function after(durationMs: number, callback: () => void): () => void {

@@ -14,7 +14,8 @@
  *   again as the same name gets its lease back with the same token at once, within its time; nobody else can have acted meanwhile.
  * - A row of another boot is void: its holder died with that boot. This is why the file must lie on a disk of one machine, as SQLite's own locks demand anyway.
  * - A row of this boot whose process has ended is void at once: a process that is no more can't act on its Lease. Its id alone would not do (it may have been given to
- *   another process since), so the row holds when it started, too.
+ *   another process since), so the row holds when it started, too. A lease that something else than the
+ *   process goes on acting on (a guard) is written without a process, and runs out by its time alone.
  * - A row of the same boot, but of another domain (or written where the system does not tell the boot) can not be compared. The reader then watches: only after
  *   it has itself seen the row unrenewed (same token, same count of renewals) for the row's whole time, by its own monotonic clock, has it run out. The same
  *   goes for a row that promises more time than it was written with: the clock it was written by is not ours, whatever it says (a restored snapshot).
@@ -68,19 +69,20 @@ export class Leases {
   }
 
   /** Inside a transaction. `askedMs`: by the monotonic clock, before anything was sent. */
-  acquire(name: string, holder: string, ttlMs: number, askedMs: number): Lease {
+  acquire(name: string, holder: string, ttlMs: number, askedMs: number, outlivesProcess = false): Lease {
     const row = this.#read(name);
     const held = row !== undefined && this.#isHeld(row);
     if (held && row.holder !== holder) throw heldBy(row);
     const token = held ? row.token : (row?.token ?? 0) + 1;
-    this.#write(name, holder, token, ttlMs, row, held);
+    this.#write(name, holder, token, ttlMs, row, held, outlivesProcess ? '' : this.#ownProcess);
     return { name, holder, token, ttlMs, validUntilMonotonicMs: askedMs + ttlMs };
   }
 
   /** Inside a transaction. */
   renew(lease: Lease, askedMs: number): Lease {
     const row = this.#requireOwn(lease);
-    this.#write(lease.name, lease.holder, lease.token, lease.ttlMs, row, true);
+    // One that outlives its process goes on doing so.
+    this.#write(lease.name, lease.holder, lease.token, lease.ttlMs, row, true, row.process === '' ? '' : this.#ownProcess);
     return { ...lease, validUntilMonotonicMs: askedMs + lease.ttlMs };
   }
 
@@ -116,21 +118,15 @@ export class Leases {
     return row;
   }
 
-  #write(name: string, holder: string, token: number, ttlMs: number, row: Row | undefined, held: boolean): void {
+  get #ownProcess(): string {
+    return this.#processes.self ?? '';
+  }
+
+  #write(name: string, holder: string, token: number, ttlMs: number, row: Row | undefined, held: boolean, process: string): void {
     const nowMs = this.#clock.monotonicMs();
     const promisedMs = held && row !== undefined ? this.#remainingMs(row, nowMs) : 0;
     const holdMs = Math.max(ttlMs, promisedMs);
-    this.#upsert.run(
-      name,
-      holder,
-      token,
-      (row?.renewals ?? 0) + 1,
-      holdMs,
-      nowMs + holdMs,
-      this.#domain,
-      this.#bootId,
-      this.#processes.self ?? '',
-    );
+    this.#upsert.run(name, holder, token, (row?.renewals ?? 0) + 1, holdMs, nowMs + holdMs, this.#domain, this.#bootId, process);
   }
 
   /** What an earlier Lease of the same holder may still count on, at most. */

@@ -119,10 +119,15 @@ class SqliteStore implements StateStore {
     }
   }
 
-  async acquireLease(name: string, holder: string, ttlMs: number): Promise<Lease> {
+  async acquireLease(
+    name: string,
+    holder: string,
+    ttlMs: number,
+    { outlivesProcess = false }: { readonly outlivesProcess?: boolean } = {},
+  ): Promise<Lease> {
     assert(ttlMs > 0, 'a lease lasts for some time');
     const askedMs = this.#options.host.clock.monotonicMs();
-    return this.#queue.write(() => this.#leases.acquire(name, holder, ttlMs, askedMs));
+    return this.#queue.write(() => this.#leases.acquire(name, holder, ttlMs, askedMs, outlivesProcess));
   }
 
   renewLease(lease: Lease): Promise<Lease> {

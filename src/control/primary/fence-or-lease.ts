@@ -1,0 +1,125 @@
+/**
+ * The fence of a site whose region holds its right to serve by a lease: the driver's own proofs and the end of the lease are worked on at the same time, and the first one counts.
+ *
+ * Invariant: neither waits for the other. A driver that finds no proof ends nothing while the lease may still give one; it is asked again, for a host that was silent may answer.
+ * When the process dies, both are looked at anew.
+ */
+import { asHoldfastError, fail } from '../../base/errors.ts';
+import type { Json, JsonObject } from '../../base/json.ts';
+import type { StateStore } from '../../contracts/state-store.ts';
+import type { Inspection, StepContext, Verb } from '../../contracts/verbs.ts';
+import type { Clock } from '../../host/host.ts';
+import { type LeaseProof, readLeaseProof } from './lease-proof.ts';
+
+const pollMs = 50;
+/** A driver that was told that the fence is proven: its commands under way are waited for so long. */
+const farewellMs = 200;
+const driverPauseMs = 500;
+
+export interface FenceOrLeaseParts {
+  readonly store: StateStore;
+  readonly clock: Clock;
+  readonly component: string;
+  readonly region: string;
+  /** Undefined where the site has none: then the lease is all there is. */
+  readonly fence: Verb | undefined;
+}
+
+export function fenceOrLease(parts: FenceOrLeaseParts): Verb {
+  return { inspect: (want, context) => inspect(parts, want, context), apply: (want, context) => apply(parts, want, context) };
+}
+
+function leaseProof({ store, clock, component, region }: FenceOrLeaseParts, want: JsonObject): Promise<LeaseProof> {
+  return readLeaseProof(store, { component, region, epoch: Number(want.barred) }, () => clock.nowMs());
+}
+
+async function inspect(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext): Promise<Inspection> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([context.signal, over.signal]);
+  const byLease = leaseProof(parts, want).then((found): Inspection => {
+    return 'proof' in found ? { state: 'done', output: found } : { state: 'absent', why: found.why };
+  });
+  const byDriver = parts.fence?.inspect(want, { ...context, signal });
+  try {
+    return await firstDone(byDriver === undefined ? [byLease] : [byDriver, byLease], context);
+  } finally {
+    over.abort(new Error('seen enough'));
+  }
+}
+
+/** The first that holds; else what they say, the driver's word first; else the driver's error. */
+async function firstDone(looks: readonly Promise<Inspection>[], context: StepContext): Promise<Inspection> {
+  const done = looks.map(async (look) => {
+    const inspection = await look;
+    if (inspection.state !== 'done') throw new Error(inspection.why);
+    return inspection;
+  });
+  const first = await Promise.any(done).catch(() => undefined);
+  if (first) return first;
+  context.signal.throwIfAborted();
+  const settled = await Promise.allSettled(looks);
+  const seen = settled.flatMap((each) => (each.status === 'fulfilled' && each.value.state !== 'done' ? [each.value] : []));
+  const bug = settled.find((each) => each.status === 'rejected' && asHoldfastError(each.reason).kind === 'bug');
+  if (bug?.status === 'rejected') throw bug.reason;
+  const unreadable = settled.flatMap((each) => (each.status === 'rejected' ? [asHoldfastError(each.reason).message] : []));
+  // What the driver can't tell the lease still may: applying is safe, for the driver looks again by itself.
+  return { state: 'absent', why: [...seen.map(({ why }) => why), ...unreadable].join('; ') };
+}
+
+async function apply(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext): Promise<void> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([context.signal, over.signal]);
+  const byDriver = parts.fence === undefined ? new Promise<never>(() => {}) : driveUntilProven(parts, parts.fence, want, context, signal);
+  const byLease = awaitLease(parts, want, context, signal);
+  try {
+    await Promise.race([byDriver, byLease]);
+  } finally {
+    over.abort(new Error('the fence is proven'));
+    if (parts.fence)
+      await Promise.race([byDriver.catch(() => undefined), parts.clock.sleep(farewellMs, context.signal).catch(() => undefined)]);
+  }
+}
+
+/** A driver that finds no proof has failed only where the lease will give none either. */
+async function driveUntilProven(
+  parts: FenceOrLeaseParts,
+  fence: Verb,
+  want: JsonObject,
+  context: StepContext,
+  signal: AbortSignal,
+): Promise<void> {
+  let { note } = context;
+  const keepNote = async (kept: Json) => {
+    await context.keepNote(kept);
+    note = kept;
+  };
+  for (;;) {
+    try {
+      await fence.apply(want, { ...context, note, keepNote, signal });
+      return;
+    } catch (thrown) {
+      const error = asHoldfastError(thrown);
+      if (signal.aborted || error.kind === 'bug' || error.kind === 'invalid') throw thrown;
+      const lease = await leaseProof(parts, want).catch(() => undefined);
+      if (lease !== undefined && !('proof' in lease) && !lease.mayCome) throw thrown;
+      context.progress(`${error.message}; the end of its lease is waited for`);
+      await parts.clock.sleep(driverPauseMs, signal);
+    }
+  }
+}
+
+async function awaitLease(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      const found = await leaseProof(parts, want);
+      if ('proof' in found) return;
+      // Without a fence of its own there is nothing else to wait for.
+      if (!found.mayCome && parts.fence === undefined) throw fail('FENCE_NOT_PROVEN', { message: found.why });
+    } catch (thrown) {
+      const error = asHoldfastError(thrown);
+      if (error.kind !== 'transient') throw thrown;
+      context.log.debug('fence.lease-unread', { message: error.message });
+    }
+    await parts.clock.sleep(pollMs, signal);
+  }
+}
