@@ -118,7 +118,10 @@ describe('readiness', () => {
         changed(base, site('db', 'west', { ...standby, replication: { upstream: { link: 'down' } } })),
         'db in west does not receive from its primary (link down)',
       ],
-      [changed(base, site('db', 'west', { ...standby, replication: {} })), 'db in west does not receive from its primary (link unknown)'],
+      [
+        changed(base, site('db', 'west', { ...standby, replication: {} })),
+        'nothing came to db in west from its primary lately: whether it still receives is unproven',
+      ],
       [changed(base, site('db', 'west', primary)), 'db is a primary in both east and west'],
       [
         changed(base, site('db', 'east', { ...primary, replication: { synchronous: false } })),

@@ -98,12 +98,19 @@ function dataFaults(component: ComponentSpec, target: string, input: ReadinessIn
       hint: 'Find out which history is the right one, fence the other, then run holdfast reprotect.',
     });
   }
-  if (standby?.health === 'up' && standby.role === 'standby' && standby.replication?.upstream?.link !== 'up') {
+  const link = standby?.replication?.upstream?.link ?? 'unknown';
+  if (standby?.health === 'up' && standby.role === 'standby' && link !== 'up') {
     faults.push({
       ...where,
       severity: 'problem',
-      message: `${component.name} in ${target} does not receive from its primary (link ${standby.replication?.upstream?.link ?? 'unknown'})`,
-      hint: 'Look at the replication link; holdfast reprotect builds it anew.',
+      message:
+        link === 'down'
+          ? `${component.name} in ${target} does not receive from its primary (link down)`
+          : `nothing came to ${component.name} in ${target} from its primary lately: whether it still receives is unproven`,
+      hint:
+        link === 'down'
+          ? 'Look at the replication link; holdfast reprotect builds it anew.'
+          : 'An idle primary looks the same as a dead link: run holdfast serve, whose canaries prove it, or look at the link.',
     });
   }
   if (active?.health === 'up' && component.replication === 'synchronous' && active.replication?.synchronous !== true) {

@@ -40,6 +40,27 @@ async function withRegions(regions: TwoRegions): Promise<Place> {
   };
 }
 
+/** A platform in use: whoever takes the writes gets one now and then. A database where nothing happens can't show that its standby still receives. */
+async function withWrites(regions: TwoRegions): Promise<Place> {
+  const place = await withRegions(regions);
+  const ending = new AbortController();
+  const writing = (async () => {
+    while (!ending.signal.aborted) {
+      // One of the two is a standby, and a document may have stopped either: what is refused is nobody's loss.
+      await Promise.allSettled(Object.values(regions.regions).map(({ database }) => database.query('SELECT txid_current()')));
+      await delay(2_000, undefined, { signal: ending.signal }).catch(() => undefined);
+    }
+  })();
+  return {
+    ...place,
+    stop: async () => {
+      ending.abort();
+      await writing;
+      await place.stop();
+    },
+  };
+}
+
 async function rpoNowMs(place: Place): Promise<number | undefined> {
   const { output } = await run(place, 'holdfast status --json || true');
   const last = JSON.parse(output.trimEnd().split('\n').at(-1) ?? '{}') as { readonly readiness?: { readonly rpoNowMs?: number } };
@@ -101,7 +122,7 @@ async function stuckExecution(): Promise<Place> {
 
 const makers: Readonly<Record<string, () => Promise<Place>>> = {
   'empty directory': emptyDirectory,
-  platform: async () => withRegions(await startTwoRegions({ automatic: false, lossBudget: '60s' })),
+  platform: async () => withWrites(await startTwoRegions({ automatic: false, lossBudget: '60s' })),
   'lost region': lostRegion,
   'stuck execution': stuckExecution,
 };
