@@ -7,11 +7,13 @@ import { join, resolve } from 'node:path';
 import { errorCatalogue } from '../src/base/error-catalogue.ts';
 import type { AnyDriver } from '../src/contracts/driver.ts';
 import type { AnyRepositoryBackendFactory } from '../src/contracts/repository-backend.ts';
+import { metricChapters } from '../src/control/metrics/metric-definitions.ts';
 import { specJsonSchema } from '../src/spec/json-schema.ts';
 import { loadDrivers, loadRepositories } from './generate/load-drivers.ts';
 import { findStale, type Output, writeStale } from './generate/outputs.ts';
 import { writeDriverReference } from './generate/write-driver-reference.ts';
 import { writeErrorReference } from './generate/write-error-reference.ts';
+import { writeMetricsReference } from './generate/write-metrics-reference.ts';
 import { writeLogIdentifiers, writeRegistry } from './generate/write-registry.ts';
 
 const ownRoot = resolve(import.meta.dirname, '..');
@@ -39,6 +41,7 @@ export async function generate(root: string): Promise<Generated> {
   add('src/log-identifiers.generated.ts', () => writeLogIdentifiers(withLogs));
   add('docs/errors.md', () => writeErrorReference(errorCatalogue));
   add('docs/reference/drivers.md', () => writeDriverReference(drivers, (name) => existsSync(join(driversFolder, name, 'README.md'))));
+  add('docs/reference/metrics.md', () => writeMetricsReference(metricChapters));
   add('docs/reference/spec.schema.json', () => writeSpecSchema(drivers, repositories));
   return { outputs, problems };
 }

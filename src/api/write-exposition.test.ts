@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { MetricDefinition } from '../base/metric.ts';
 import { metricDefinitions } from '../control/metrics/metric-definitions.ts';
@@ -44,6 +46,18 @@ describe('metrics as text', () => {
       expect(name.endsWith('_total'), name).toBe(type === 'counter');
       expect(help, name).not.toMatch(/\.$/);
       for (const label of labels) expect(label).toMatch(/^[a-z]+$/);
+    }
+  });
+
+  it('the alert rules ask for metrics that exist, with labels that they have', () => {
+    for (const file of ['platform', 'backups']) {
+      const rules = readFileSync(join(import.meta.dirname, `../../deploy/prometheus/${file}.rules.yml`), 'utf8');
+      const asked = [...rules.matchAll(/(holdfast_[a-z_]+)(?:\{([a-z]+)=)?/g)];
+      expect(asked.length).toBeGreaterThan(10);
+      for (const [, name, label] of asked) {
+        expect(metricDefinitions, name).toHaveProperty([String(name)]);
+        if (label !== undefined) expect(metricDefinitions[String(name)]?.labels).toContain(label);
+      }
     }
   });
 });

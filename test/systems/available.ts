@@ -16,6 +16,7 @@ const checks = {
   haproxy: () => havePrograms('haproxy'),
   /** Judges the alert rules; no server is started. */
   promtool: () => havePrograms('promtool'),
+  prometheus: () => havePrograms('prometheus', 'promtool'),
   sshd: () => havePrograms('sshd', 'ssh', 'ssh-keygen'),
   versitygw: () => findVersitygw() !== undefined,
   moto: () => findMoto() !== undefined,

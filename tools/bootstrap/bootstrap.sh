@@ -108,7 +108,7 @@ missing_packages() {
   has haproxy || say haproxy
   has etcd || say etcd-server
   has etcdctl || say etcd-client
-  has promtool || say prometheus
+  has prometheus promtool || say prometheus
   /usr/bin/python3 -I -c 'import faiss' 2>/dev/null || say python3-faiss
   has sshd || say openssh-server
   has ssh ssh-keygen || say openssh-client
