@@ -179,6 +179,14 @@ export interface HttpListener extends Listener {
   readonly port: number;
 }
 
+/** A socket, as Node has it, that gives no new memory for each piece that comes, once it was taken over: a stream of gigabytes costs no garbage. */
+export interface SocketWithBuffer {
+  /** A `net.Socket` that is not connected. Until it is taken over it does what any does. */
+  readonly socket: object;
+  /** From now on what comes is handed on from the one buffer, and is good only during the call. False: no more is read before the socket's `resume`. */
+  takeOver(onBytes: (bytes: Uint8Array) => boolean): void;
+}
+
 /** Errors of Net are HoldfastErrors; `details.cause` is one of `refused`, `reset`, `timeout`, `unreachable`, `name`, `tls`, `other`. */
 export interface Net {
   /** With `tls` the connection is encrypted and the other side's certificate was checked against its host name. */
@@ -191,6 +199,8 @@ export interface Net {
   listenUnix?(options: { readonly path: string; onConnection(connection: TcpConnection): void }): Promise<Listener>;
   /** Answers over HTTP, one question a connection. SYSTEM_REFUSED where the address can't be had. Absent where the world has no sockets. */
   listenHttp?(listening: HttpListening): Promise<HttpListener>;
+  /** A socket for client libraries that want to connect one themselves. Absent where the world has no sockets. */
+  socketWithBuffer?(bufferBytes: number): SocketWithBuffer;
   /** Connections are kept open between requests to the same origin. */
   http(request: HttpRequest): Promise<HttpResponse>;
   /** For answers too large to be held. `timeoutMs` is for the head, and again for each piece of the body. On a connection of its own. */

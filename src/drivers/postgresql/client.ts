@@ -10,7 +10,7 @@ import type { Client, ClientConfig } from 'pg';
 import { fail } from '../../base/errors.ts';
 import type { CanaryRow } from '../../contracts/driver.ts';
 import type { Evidence } from '../../contracts/observation.ts';
-import type { Host } from '../../host/host.ts';
+import type { Host, SocketWithBuffer } from '../../host/host.ts';
 import { clientError, sqlStateOf } from './client-errors.ts';
 import type { Address, ChangeableSetting, Connect, Connection, EpochRow, Limit, ServerStatus } from './ports.ts';
 import { settingNames } from './ports.ts';
@@ -24,9 +24,13 @@ interface ClientInside {
 }
 
 /** The socket, encrypted or not, under a client. */
-export interface RawStream extends AsyncIterable<Uint8Array> {
+export interface RawStream {
   write(bytes: Uint8Array): boolean;
   pause(): void;
+  resume(): void;
+  on(event: 'data', listener: (bytes: Uint8Array) => void): void;
+  on(event: 'end' | 'close', listener: () => void): void;
+  on(event: 'error', listener: (error: Error) => void): void;
   destroy(): void;
   removeAllListeners(event: string): void;
   once(event: 'drain' | 'close', listener: () => void): void;
@@ -36,6 +40,7 @@ export interface RawStream extends AsyncIterable<Uint8Array> {
 type Row = Readonly<Record<string, unknown>>;
 
 const cancelTimeoutMs = 1_000;
+const replicationBufferBytes = 256 * 1024;
 const cancelRequestCode = 80_877_102;
 
 export function connectWith(host: Host): Connect {
@@ -60,10 +65,16 @@ export async function connectClient(
   address: Address,
   limit: Limit,
   more: { readonly replication?: boolean } = {},
-): Promise<{ readonly client: Client; readonly stream: RawStream }> {
+): Promise<{ readonly client: Client; readonly stream: RawStream; readonly takeOver: SocketWithBuffer['takeOver'] | undefined }> {
   const { default: pg } = await import('pg');
+  // Where it is encrypted the socket is another one than the package was given.
+  const own = more.replication === true && address.tls.mode === 'disable' ? host.net.socketWithBuffer?.(replicationBufferBytes) : undefined;
   // The package's types leave `replication` out; it hands it on as it is.
-  const config = { ...(await clientConfig(host, address)), ...(more.replication === true ? { replication: 'true' } : {}) };
+  const config = {
+    ...(await clientConfig(host, address)),
+    ...(more.replication === true ? { replication: 'true' } : {}),
+    ...(own === undefined ? {} : { stream: () => own.socket }),
+  };
   const client = new pg.Client(config as ClientConfig);
   const connection = new PgConnection(host, address, client);
   try {
@@ -72,7 +83,7 @@ export async function connectClient(
     connection.close();
     throw clientError(error, `${address.host}:${address.port}`);
   }
-  return { client, stream: (client as unknown as ClientInside).connection.stream };
+  return { client, stream: (client as unknown as ClientInside).connection.stream, takeOver: own?.takeOver };
 }
 
 async function clientConfig(host: Host, address: Address): Promise<ClientConfig> {

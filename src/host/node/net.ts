@@ -12,6 +12,7 @@ import { httpStream } from './http-stream.ts';
 import { listenHttp } from './listen-http.ts';
 import { listenUnix } from './listen-unix.ts';
 import { netError, netInterrupted, netTimeout } from './net-errors.ts';
+import { socketWithBuffer } from './socket-with-buffer.ts';
 import { udpExchange } from './udp.ts';
 
 export function nodeNet(): Net {
@@ -29,6 +30,7 @@ export function nodeNet(): Net {
     http: nodeHttp(),
     httpStream,
     udpExchange,
+    socketWithBuffer,
   };
 }
 

@@ -4,16 +4,17 @@
  * The npm package `pg` connects, encrypts and authenticates; then its socket is read here, message by message, no further than the consumer has come. The package itself hands
  * out bytes that it overwrites later and cannot be slowed down.
  *
- * Invariant: nothing is read ahead beyond one piece from the socket, so a slow repository slows the server down instead of filling the memory. When the process dies, the
+ * Invariant: little more is read ahead than a buffer holds, so a slow repository slows the server down instead of filling the memory. When the process dies, the
  * server notices the closed socket and ends the backup or the stream.
  */
 import { fail } from '../../../base/errors.ts';
-import type { Host } from '../../../host/host.ts';
+import type { Host, SocketWithBuffer } from '../../../host/host.ts';
 import { connectClient, type RawStream } from '../client.ts';
 import { clientError } from '../client-errors.ts';
 import type { Address } from '../ports.ts';
+import { ReceivedBytes } from './received-bytes.ts';
 
-/** The type is the message's letter; the body comes after its length. */
+/** The type is the message's letter; the body comes after its length, and is good until the next message is asked for. */
 export interface Message {
   readonly type: string;
   readonly body: Buffer;
@@ -30,11 +31,9 @@ export class ReplicationConnection {
   readonly #host: Host;
   readonly #where: string;
   readonly #socket: RawStream;
-  readonly #pieces: AsyncIterator<Uint8Array>;
+  readonly #received: ReceivedBytes;
   readonly #signal: AbortSignal;
   readonly #onAbort: () => void;
-  #kept: Buffer = Buffer.alloc(0);
-  #at = 0;
   readonly #silenceMaxMs: number;
   /** Since when the server is waited for; undefined while nobody reads. */
   #waitingSinceMs: number | undefined;
@@ -42,15 +41,18 @@ export class ReplicationConnection {
   #closed = false;
   #stopWatch: () => void = () => {};
 
-  private constructor(host: Host, where: string, socket: RawStream, signal: AbortSignal, silenceMaxMs: number) {
+  private constructor(
+    host: Host,
+    where: string,
+    { stream: socket, takeOver }: { readonly stream: RawStream; readonly takeOver: SocketWithBuffer['takeOver'] | undefined },
+    signal: AbortSignal,
+    silenceMaxMs: number,
+  ) {
     this.#host = host;
     this.#where = where;
     this.#socket = socket;
     this.#signal = signal;
-    // What the package listened with would swallow the messages.
-    socket.removeAllListeners('data');
-    socket.pause();
-    this.#pieces = socket[Symbol.asyncIterator]();
+    this.#received = new ReceivedBytes(socket, takeOver);
     this.#silenceMaxMs = silenceMaxMs;
     this.#onAbort = () => socket.destroy();
     signal.addEventListener('abort', this.#onAbort, { once: true });
@@ -58,11 +60,11 @@ export class ReplicationConnection {
   }
 
   static async open(host: Host, address: Address, signal: AbortSignal, silenceMaxMs = silenceMaxMsDefault): Promise<ReplicationConnection> {
-    const { client, stream } = await connectClient(host, address, { timeoutMs: connectTimeoutMs, signal }, { replication: true });
-    client.on('error', () => {
+    const connected = await connectClient(host, address, { timeoutMs: connectTimeoutMs, signal }, { replication: true });
+    connected.client.on('error', () => {
       // The reader of the socket hears of it too, and throws.
     });
-    return new ReplicationConnection(host, `${address.host}:${address.port}`, stream, signal, silenceMaxMs);
+    return new ReplicationConnection(host, `${address.host}:${address.port}`, connected, signal, silenceMaxMs);
   }
 
   #watchSilence(): void {
@@ -129,11 +131,10 @@ export class ReplicationConnection {
   async next(): Promise<Message> {
     for (;;) {
       await this.#need(5);
-      const type = String.fromCharCode(this.#kept[this.#at] as number);
-      const length = this.#kept.readUInt32BE(this.#at + 1);
+      const type = String.fromCharCode(this.#received.byteAt(0));
+      const length = this.#received.uint32At(1);
       await this.#need(1 + length);
-      const body = this.#kept.subarray(this.#at + 5, this.#at + 1 + length);
-      this.#at += 1 + length;
+      const body = this.#received.take(5, length - 4);
       if (type === 'E') throw clientError(serverError(body), this.#where);
       // Notices, parameters and notifications say nothing that matters here.
       if (type !== 'N' && type !== 'S' && type !== 'A') return { type, body };
@@ -141,21 +142,10 @@ export class ReplicationConnection {
   }
 
   async #need(bytes: number): Promise<void> {
-    while (this.#kept.length - this.#at < bytes) {
-      const { value, done } = await this.#piece();
-      if (done) throw this.#ended(undefined);
-      const left = this.#kept.subarray(this.#at);
-      this.#kept = left.length === 0 ? value : Buffer.concat([left, value]);
-      this.#at = 0;
-    }
-  }
-
-  async #piece(): Promise<IteratorResult<Buffer, undefined>> {
+    if (this.#received.length >= bytes) return;
     this.#waitingSinceMs = this.#host.clock.monotonicMs();
     try {
-      return (await this.#pieces.next()) as IteratorResult<Buffer, undefined>;
-    } catch (error) {
-      throw this.#ended(error);
+      if (!(await this.#received.need(bytes))) throw this.#ended(this.#received.end?.cause);
     } finally {
       this.#waitingSinceMs = undefined;
     }
