@@ -1,0 +1,118 @@
+/**
+ * The control plane's state in an etcd cluster: what the controllers of several regions share.
+ *
+ * Invariant: see the contract. All of it lies below one prefix, which belongs to one platform. Whatever is read here was agreed on by a majority when it was asked for; a member that is cut
+ * off answers with an error and never with old data. Everything has a time-out. Dying at any instant loses no commit that was acknowledged and shows none by halves.
+ */
+import { assert } from '../../base/assert.ts';
+import { fail } from '../../base/errors.ts';
+import type { Json } from '../../base/json.ts';
+import type { Change, Entry, Lease, LeaseInfo, StateStore, StoreEvent } from '../../contracts/state-store.ts';
+import { Commits } from './commits.ts';
+import { GuardedCluster } from './guarded-cluster.ts';
+import { Leases } from './leases.ts';
+import { Members, type MembersOptions } from './members.ts';
+import type { KeyValue } from './messages.ts';
+import { type ReadOptions, readEntries } from './read-entries.ts';
+import { Watches } from './watches.ts';
+
+export interface EtcdStoreOptions extends MembersOptions {
+  readonly platform: string;
+  /** All keys begin with it; ends with a slash. */
+  readonly prefix: string;
+  /** Where this machine keeps what it has seen of the state. */
+  readonly directory: string;
+}
+
+export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStore> {
+  const members = await Members.open(options);
+  try {
+    return new EtcdStore(await GuardedCluster.open({ ...options, members }, { create: true }));
+  } catch (error) {
+    members.close();
+    throw error;
+  }
+}
+
+export class EtcdStore implements StateStore {
+  readonly #cluster: GuardedCluster;
+  readonly #leases: Leases;
+  readonly #commits: Commits;
+  readonly #watches: Watches;
+  #closing: Promise<void> | undefined;
+
+  constructor(cluster: GuardedCluster) {
+    this.#cluster = cluster;
+    this.#leases = new Leases(cluster);
+    this.#commits = new Commits(cluster, this.#leases);
+    this.#watches = new Watches(cluster);
+  }
+
+  async get(key: string): Promise<Entry | undefined> {
+    this.#requireOpen();
+    const answer = await this.#cluster.ask('KV/Range', { key: this.#cluster.keys.entry(key) });
+    return answer.kvs[0] && this.#entryOf(answer.kvs[0]);
+  }
+
+  async range(prefix: string, options: Omit<ReadOptions, 'revision' | 'keysOnly'> = {}): Promise<readonly Entry[]> {
+    this.#requireOpen();
+    const { kvs } = await readEntries(this.#cluster, prefix, options);
+    return kvs.map((kv) => this.#entryOf(kv));
+  }
+
+  async commit(changes: readonly Change[]): Promise<number> {
+    this.#requireOpen();
+    return await this.#commits.commit(changes);
+  }
+
+  watch(
+    prefix: string,
+    listener: (event: StoreEvent) => void,
+    options?: { readonly afterRevision?: number; readonly onError?: (error: Error) => void },
+  ): () => void {
+    this.#requireOpen();
+    return this.#watches.add(prefix, listener, options);
+  }
+
+  async acquireLease(name: string, holder: string, ttlMs: number): Promise<Lease> {
+    this.#requireOpen();
+    assert(ttlMs > 0, 'a lease lasts for some time');
+    return await this.#leases.acquire(name, holder, ttlMs);
+  }
+
+  async renewLease(lease: Lease): Promise<Lease> {
+    this.#requireOpen();
+    return await this.#leases.renew(lease);
+  }
+
+  async releaseLease(lease: Lease): Promise<void> {
+    this.#requireOpen();
+    await this.#leases.release(lease);
+  }
+
+  async readLease(name: string): Promise<LeaseInfo | undefined> {
+    this.#requireOpen();
+    return await this.#leases.read(name);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      this.#watches.close();
+      await this.#commits.settle();
+      await this.#cluster.close();
+    })();
+    return this.#closing;
+  }
+
+  #requireOpen(): void {
+    if (this.#closing !== undefined) throw fail('INTERRUPTED', { message: 'the state is closed', subject: this.#cluster.keys.prefix });
+  }
+
+  #entryOf(kv: KeyValue): Entry {
+    return {
+      key: this.#cluster.keys.nameOf(kv.key),
+      value: JSON.parse(kv.value.toString('utf8')) as Json,
+      revision: Number(kv.mod_revision),
+    };
+  }
+}
