@@ -71,7 +71,12 @@ export async function processWiring(overrides: Partial<Wiring> = {}): Promise<Wi
     cacheDirectory: cacheDirectory(process.env),
     signal: endOnSignals(),
     openHost: ({ logLevel, logTo }) => nodeHost({ logLevel, logTo } as Parameters<typeof nodeHost>[0]),
-    openStore: ({ directory, host, platform }) => openSqliteStore({ path: join(directory, 'state.sqlite'), host, platform }),
+    openStore: async ({ directory, host, platform, state }) => {
+      if (state === undefined) return await openSqliteStore({ path: join(directory, 'state.sqlite'), host, platform });
+      // Its client is large, and only who has such a state needs it.
+      const { openEtcdStore } = await import('./stores/etcd/etcd-store.ts');
+      return await openEtcdStore({ ...state.etcd, host, platform, directory });
+    },
     openHands: (host) => (spec) => openHands(spec, { host }),
     serveMetrics: async (face) => (await import('./api/serve-metrics.ts')).serveMetrics(face),
     ...overrides,

@@ -73,7 +73,7 @@ export async function withSession<T>(
   const host = openHost(options, wiring);
   const spec = await loadSpecOrExplain(options, wiring, host);
   const directory = stateDirectory(options, wiring);
-  const store = await wiring.openStore({ directory, host, platform: spec.name });
+  const store = await wiring.openStore({ directory, host, platform: spec.name, ...(spec.state ? { state: spec.state } : {}) });
   let control: Control | undefined;
   try {
     const nowMs = host.clock.nowMs();

@@ -7,6 +7,7 @@ import type { StateStore } from '../contracts/state-store.ts';
 import type { MetricsReader } from '../control/metrics/metrics-reader.ts';
 import type { OpenHands } from '../control/open-sites.ts';
 import type { Host, HttpListener } from '../host/host.ts';
+import type { StateSpec } from '../spec/spec.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface Wiring {
@@ -24,7 +25,13 @@ export interface Wiring {
   /** Aborted on Ctrl-C and on a request to end. */
   readonly signal: AbortSignal;
   openHost(options: { readonly logLevel: string; readonly logTo: string }): Host;
-  openStore(options: { readonly directory: string; readonly host: Host; readonly platform: string }): Promise<StateStore>;
+  /** The shared state of the spec, or without one the embedded state of the directory. */
+  openStore(options: {
+    readonly directory: string;
+    readonly host: Host;
+    readonly platform: string;
+    readonly state?: StateSpec;
+  }): Promise<StateStore>;
   openHands(host: Host): OpenHands;
   /** Answers Prometheus; SYSTEM_REFUSED where the address can't be had. */
   serveMetrics(face: { readonly host: Host; readonly address: ListenAddress; readonly reader: MetricsReader }): Promise<HttpListener>;
