@@ -22,6 +22,8 @@ export interface HandsCommand {
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string | Secret>>;
   readonly stdin?: string | Uint8Array;
+  /** Instead of `stdin`, for what is too large to be held: read no faster than the program takes it, on whichever machine that is. A stream that fails ends the program, and its error is thrown. */
+  readonly input?: AsyncIterable<Uint8Array>;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
   /** The program starts a server that must live on after the command has ended. */

@@ -223,6 +223,8 @@ export interface ProcessRequest {
   readonly env?: Readonly<Record<string, string | Secret>>;
   readonly cwd?: string;
   readonly stdin?: string | Uint8Array;
+  /** Instead of `stdin`: read no faster than the program takes it. A stream that fails ends the program, and its error is the result; a program that ends early gives the stream up. */
+  readonly input?: AsyncIterable<Uint8Array>;
   /** After it the whole process group is killed and the error is TIMED_OUT. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
@@ -257,7 +259,7 @@ export interface Processes {
   run(request: ProcessRequest): Promise<ProcessResult>;
   /** Starts a program whose streams are used while it runs. It is killed when the signal is aborted or the time is over. Lives no longer than this process needs it: a server for good is not started so. */
   start?(
-    request: Omit<ProcessRequest, 'stdin' | 'maxOutputBytes' | 'leaveChildren'> & { readonly withInput?: boolean },
+    request: Omit<ProcessRequest, 'stdin' | 'input' | 'maxOutputBytes' | 'leaveChildren'> & { readonly withInput?: boolean },
   ): Promise<RunningProcess>;
   /** Which process this is, in words that another process of the same boot can ask `isGone` about. Absent where the system does not tell. */
   readonly self?: string;

@@ -178,6 +178,58 @@ export function handsConformance(name: string, subject: HandsUnderTest): void {
       }
     });
 
+    test('[S4-51] a stream is taken no faster than the program reads it, and arrives whole', async () => {
+      const piece = Buffer.alloc(256 * 1024, 'x');
+      const pieces = 192;
+      let given = 0;
+      async function* input() {
+        for (; given < pieces; given += 1) yield piece;
+      }
+      const run = sh(`echo $$ > ${directory}/pid; while [ ! -e ${directory}/go ]; do sleep 0.02; done; wc -c`, {
+        input: input(),
+        env: { SECRET: 'two\nlines' },
+        timeoutMs: 60_000,
+      });
+      await numberIn('pid');
+      // What fits into pipes and windows on the way is gone; then the stream stands still.
+      let before = -1;
+      await expect
+        .poll(
+          () => {
+            const still = given === before;
+            before = given;
+            return still;
+          },
+          { interval: 250, timeout: 20_000 },
+        )
+        .toBe(true);
+      expect(given).toBeLessThan(pieces / 2);
+      await subject.open().run({ program: 'touch', args: [`${directory}/go`], timeoutMs: 10_000 });
+      expect(await run).toMatchObject({ exitCode: 0, stdout: `${pieces * piece.length}\n` });
+    });
+
+    test('a stream that fails ends the program, with its error; a program that ends early gives the stream up', async () => {
+      async function* failing() {
+        yield Buffer.from('beginning');
+        await numberIn('failing');
+        throw new HoldfastError('BACKUP_DAMAGED', { message: 'a piece is not what it was' });
+      }
+      const failure = await failureOf(sh(`echo $$ > ${directory}/failing; cat >/dev/null; sleep 300`, { input: failing() }));
+      expect(failure.code).toBe('BACKUP_DAMAGED');
+      const pid = await numberIn('failing');
+      await eventually(() => !isRunning(pid));
+      let closed = false;
+      async function* endless() {
+        try {
+          for (;;) yield Buffer.alloc(65_536);
+        } finally {
+          closed = true;
+        }
+      }
+      expect(await sh('head -c 10 >/dev/null; exit 3', { input: endless() })).toMatchObject({ exitCode: 3 });
+      await eventually(() => closed);
+    });
+
     test('many commands at once', async () => {
       const results = await Promise.all(Array.from({ length: 12 }, (_, index) => sh(`sleep 0.1; echo ${index}`)));
       expect(results.map(({ stdout }) => Number(stdout))).toEqual(Array.from({ length: 12 }, (_, index) => index));

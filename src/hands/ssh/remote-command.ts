@@ -92,6 +92,12 @@ export function remoteInput(command: HandsCommand): Uint8Array {
   return Buffer.concat([Buffer.from(head), Buffer.from(command.stdin ?? '')]);
 }
 
+/** The same before a stream. */
+export async function* remoteInputStream(command: HandsCommand, input: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  yield remoteInput(command);
+  yield* input;
+}
+
 const killScript = `
 for hf_file in $(grep -ls -e "$1" /proc/[0-9]*/cmdline); do
   hf_pid=\${hf_file#/proc/}

@@ -59,7 +59,7 @@ export class SshConnection {
   /** One command line over the connection. */
   async run(
     line: string,
-    more: { stdin?: Uint8Array; timeoutMs: number; signal?: AbortSignal; maxOutputBytes?: number },
+    more: { stdin?: Uint8Array; input?: AsyncIterable<Uint8Array>; timeoutMs: number; signal?: AbortSignal; maxOutputBytes?: number },
   ): Promise<ProcessResult> {
     const result = await this.#ssh(['-o', 'ControlMaster=no'], line, more);
     if (result.exitCode !== 255) this.#answeredMs = this.#host.clock.monotonicMs();
@@ -114,7 +114,7 @@ export class SshConnection {
   async #ssh(
     control: readonly string[],
     line: string,
-    more: { stdin?: Uint8Array; timeoutMs: number; signal?: AbortSignal; maxOutputBytes?: number },
+    more: { stdin?: Uint8Array; input?: AsyncIterable<Uint8Array>; timeoutMs: number; signal?: AbortSignal; maxOutputBytes?: number },
   ): Promise<ProcessResult> {
     return this.#host.processes.run({ program: 'ssh', args: [...control, ...(await this.#arguments()), line], ...more });
   }

@@ -10,7 +10,7 @@
 import { asHoldfastError, fail, HoldfastError } from '../../base/errors.ts';
 import type { Hands, HandsCommand, HandsResult } from '../../contracts/hands.ts';
 import type { Host } from '../../host/host.ts';
-import { readRemoteResult, remoteCommandLine, remoteInput, remoteKillLine } from './remote-command.ts';
+import { readRemoteResult, remoteCommandLine, remoteInput, remoteInputStream, remoteKillLine } from './remote-command.ts';
 import { SshConnection, type SshOptions } from './ssh-connection.ts';
 import { commandError } from './ssh-errors.ts';
 
@@ -69,14 +69,18 @@ class SshHands implements Hands {
   async #send(command: HandsCommand, nonce: string): Promise<HandsResult> {
     try {
       return await this.#connection.run(remoteCommandLine(command, nonce, this.#as), {
-        stdin: remoteInput(command),
+        ...(command.input === undefined ? { stdin: remoteInput(command) } : { input: remoteInputStream(command, command.input) }),
         timeoutMs: command.timeoutMs,
         maxOutputBytes: (command.maxOutputBytes ?? outputMaxBytesDefault) + ownOutputBytes,
         ...(command.signal === undefined ? {} : { signal: command.signal }),
       });
     } catch (error) {
       const mapped = asHoldfastError(error, this.name);
-      if (mapped.code !== 'TIMED_OUT' && mapped.code !== 'INTERRUPTED') throw mapped;
+      if (mapped.code !== 'TIMED_OUT' && mapped.code !== 'INTERRUPTED') {
+        // A stream that failed: what has come of it must not be worked on over there.
+        if (command.input !== undefined) this.#killLater(nonce);
+        throw mapped;
+      }
       this.#killLater(nonce);
       throw fail(mapped.code, {
         message: `${this.name}: ${command.program} ${mapped.code === 'TIMED_OUT' ? 'did not end in time' : 'was interrupted'}`,

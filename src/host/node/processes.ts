@@ -7,7 +7,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import type { HoldfastError } from '../../base/errors.ts';
+import { asHoldfastError, type HoldfastError } from '../../base/errors.ts';
 import type { Processes, ProcessRequest, ProcessResult } from '../host.ts';
 import { isProcessGone, ownIdentity } from './process-identity.ts';
 import { interrupted, killGroup, safeEnvironment, spawnError, timedOut } from './program.ts';
@@ -39,7 +39,7 @@ function start(request: ProcessRequest, resolve: (result: ProcessResult) => void
       detached: true,
       cwd: request.cwd,
       env: safeEnvironment(request.env),
-      stdio: [request.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      stdio: [request.stdin === undefined && request.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     });
   } catch (error) {
     reject(spawnError(request, error as NodeJS.ErrnoException));
@@ -47,8 +47,6 @@ function start(request: ProcessRequest, resolve: (result: ProcessResult) => void
   }
   const stdout = collect(child.stdout, request.maxOutputBytes ?? outputMaxBytesDefault);
   const stderr = collect(child.stderr, request.maxOutputBytes ?? outputMaxBytesDefault);
-  feed(child, request.stdin);
-
   let failure: HoldfastError | undefined;
   let waitAfterKill: NodeJS.Timeout | undefined;
   const end = (error: HoldfastError): void => {
@@ -60,6 +58,8 @@ function start(request: ProcessRequest, resolve: (result: ProcessResult) => void
   const timer = setTimeout(() => end(timedOut(request)), Math.min(request.timeoutMs, 2_147_483_647));
   const onAbort = (): void => end(interrupted(request));
   request.signal?.addEventListener('abort', onAbort, { once: true });
+  if (request.input === undefined) feed(child, request.stdin);
+  else void pump(child, request.input).catch((error: unknown) => end(asHoldfastError(error, request.program)));
 
   let settled = false;
   const settle = (how: () => void): void => {
@@ -110,6 +110,29 @@ function feed(child: ChildProcess, input: string | Uint8Array | undefined): void
     // The program ended or closed its input before it had read all: its exit tells whether that matters.
   });
   child.stdin?.end(input);
+}
+
+/** No further than the program has come. Its early end is no error here: its exit tells. */
+async function pump(child: ChildProcess, input: AsyncIterable<Uint8Array>): Promise<void> {
+  const { stdin } = child;
+  if (!stdin) return;
+  stdin.on('error', () => {
+    // As above.
+  });
+  for await (const bytes of input) {
+    if (stdin.destroyed || !stdin.writable) return;
+    if (stdin.write(bytes)) continue;
+    await new Promise<void>((resolve) => {
+      const over = (): void => {
+        stdin.off('drain', over);
+        stdin.off('close', over);
+        resolve();
+      };
+      stdin.once('drain', over);
+      stdin.once('close', over);
+    });
+  }
+  stdin.end();
 }
 
 /** Children that live on keep the pipes: they are read and thrown away as long as we live, and do not keep this process alive. */
