@@ -14,7 +14,7 @@ describe('a sound spec', () => {
     expect(spec.watch).toEqual({ everyMs: 1_000, timeoutMs: 1_000, failures: 3 });
     expect(spec.failover).toEqual({
       automatic: false,
-      graceMs: 10_000,
+      graceMs: 3_000,
       lostWhen: 'any',
       readyShare: 0.8,
       lossBudgetMs: 0,

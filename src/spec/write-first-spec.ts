@@ -85,7 +85,7 @@ export function writeFirstSpec(answers: FirstSpecAnswers): string {
     '# When and how the platform moves to another region (besides "automatic", these are the defaults).',
     'failover:',
     `  automatic: ${automatic} # true: a failover may start without a person`,
-    '  grace: 10s # a vital component may be gone for so long before its region counts as lost',
+    '  grace: 3s # a vital component may be gone for so long before its region counts as lost',
     '  loss-budget: 0s # an automatic failover may lose no more than this',
     '  cool-down: 1h # no second automatic failover for so long',
     '',
