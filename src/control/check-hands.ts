@@ -14,6 +14,7 @@ export async function checkHands(
   catalog: DriverCatalog,
   hands: ReadonlyMap<SiteKey, Hands>,
   clock: Clock,
+  ownRegion?: string,
 ): Promise<readonly ReadinessFault[]> {
   const faults = await Promise.all(
     [...spec.components.values()].flatMap((component) =>
@@ -25,6 +26,13 @@ export async function checkHands(
             .filter((each) => each.needsHands && (each.verb === 'follow' || each.verb === 'salvage'))
             .map((each) => each.verb);
           if (lacking.length === 0) return undefined;
+          if (spec.state && component.sites.get(region)?.hands?.kind === 'local')
+            return {
+              ...where,
+              severity: 'warning',
+              message: `${component.name} in ${region} has hands only beside the controller of ${region}${ownRegion === undefined ? ', and nobody said in which region this command runs' : ''}: only that one can re-protect it (${lacking.join(', ')}), and a failover away from ${region} must prove its fence without them`,
+              hint: 'Give the site ssh hands as well if others should be able to; HOLDFAST_REGION says where a command runs.',
+            };
           return {
             ...where,
             severity: 'problem',

@@ -6,27 +6,26 @@
 import { fail } from '../base/errors.ts';
 import { makeId } from '../base/ids.ts';
 import type { DriverCatalog } from '../contracts/driver.ts';
-import type { Observation } from '../contracts/observation.ts';
-import type { StateStore } from '../contracts/state-store.ts';
+import type { Lease, StateStore } from '../contracts/state-store.ts';
 import type { Host } from '../host/host.ts';
 import type { PlanKind } from '../plans/plan.ts';
 import type { Spec } from '../spec/spec.ts';
 import { journalKeys, listOpenExecutions } from '../state/journal.ts';
 import { ensurePlatformState, watchPlatformState } from '../state/platform-state.ts';
 import type { ReadinessFault } from '../watch/readiness.ts';
-import { computeVerdict, type Opinion, type RegionVerdict } from '../watch/verdict.ts';
+import { type RegionVerdict, tallyVotes } from '../watch/verdict.ts';
 import { Watch } from '../watch/watch.ts';
 import { readPresences } from '../watch/watch-records.ts';
 import { BackupParts, type OpenRepository } from './backups/backup-parts.ts';
 import { checkHands } from './check-hands.ts';
+import { type CutOff, Fleet } from './fleet/fleet.ts';
 import { type OpenHands, type OpenSites, openSites } from './open-sites.ts';
+import { OwnVotes } from './own-votes.ts';
 import { readRecoveries, readTimings } from './timings.ts';
 import type { PlatformParts } from './verbs/platform-verb.ts';
 import type { ViewParts } from './view.ts';
 
-const opinionStaleMs = 5_000;
-/** How late a look may be on a machine that is busy. */
-const lookSlackMs = 1_000;
+const presenceStaleMs = 5_000;
 
 export interface ControlParts {
   readonly spec: Spec;
@@ -34,8 +33,16 @@ export interface ControlParts {
   readonly host: Host;
   readonly store: StateStore;
   readonly openHands: OpenHands;
-  /** Unique per process: `serve-4711`. */
+  /** Unique per process: `serve-4711`; where several controllers share a state, with its region. */
   readonly controller: string;
+  /** Where this process stands, where several controllers share a state: it decides whose local hands are ours. */
+  readonly region?: string;
+  /** Of this program. Controllers of different ones do not vote together. */
+  readonly version?: string;
+  /** Where a controller keeps what it last read of a shared state. */
+  readonly lastKnownFile?: string;
+  /** The shared state can't be reached, and `store` only stands in for it. */
+  readonly cutOff?: CutOff;
   readonly pid: number;
   /** True for a controller that keeps watching, leaves records and writes canaries. */
   readonly publish: boolean;
@@ -49,7 +56,12 @@ export class Control {
   readonly parts: ControlParts;
   readonly watch: Watch;
   readonly backups: BackupParts;
+  /** Where several controllers share the state. */
+  readonly fleet: Fleet | undefined;
+  /** The lease under which this process begins things, where it is one of several and leads. */
+  leadLease: () => Lease | undefined = () => undefined;
   readonly #open: OpenSites;
+  readonly #ownVotes: OwnVotes;
   #unwatchPlatform: (() => void) | undefined;
   #unwatchExecutions: (() => void) | undefined;
 
@@ -57,7 +69,19 @@ export class Control {
     this.parts = parts;
     this.#open = open;
     this.watch = watch;
-    const { spec, catalog, host, store } = parts;
+    const { spec, catalog, host, store, controller, region, cutOff } = parts;
+    this.#ownVotes = new OwnVotes({ spec, watch, clock: host.clock, controller, amongOthers: spec.state !== undefined });
+    this.fleet = spec.state
+      ? new Fleet({
+          spec,
+          store,
+          controller,
+          version: parts.version ?? '0.0.0',
+          ownVote: (of) => this.#ownVotes.vote(of),
+          ...(region === undefined ? {} : { region }),
+          ...(cutOff === undefined ? {} : { cutOff }),
+        })
+      : undefined;
     this.backups = new BackupParts({
       spec,
       catalog,
@@ -79,8 +103,10 @@ export class Control {
         message: `the state says that ${state.activeRegion} is the active region, and the spec has no such region`,
         hint: 'Give the region its name back in the spec; it can be taken out once another one is active.',
       });
-    const open = openSites(spec, parts.catalog, host, parts.openHands);
-    const watch = new Watch({ spec, sites: open.sites, store, host, controller: parts.controller, publish: parts.publish, pid: parts.pid });
+    const isOurs = (region: string) => spec.state === undefined || region === parts.region;
+    const open = openSites(spec, parts.catalog, host, parts.openHands, isOurs);
+    const { controller, publish, pid } = parts;
+    const watch = new Watch({ spec, sites: open.sites, store, host, controller, publish, pid, shared: spec.state !== undefined });
     await watch.load();
     return new Control(parts, open, watch);
   }
@@ -125,37 +151,23 @@ export class Control {
     };
   }
 
-  /** The verdict on a region by all controllers that are known; this one's opinion is its watch. */
+  /** The verdict on a region by all controllers that there should be; what this process has to say of it is what its watch has seen. */
   async verdict(region: string): Promise<RegionVerdict> {
-    const { spec, host, controller } = this.parts;
-    const nowMs = host.clock.nowMs();
-    const own: Opinion = { controller, atMs: nowMs, observations: this.#currentObservations(nowMs) };
-    const vital = [...spec.components.values()]
-      .filter((component) => component.vital && component.sites.has(region))
-      .map((component) => component.name);
-    const { graceMs, lostWhen } = spec.failover;
-    const { failures, everyMs, timeoutMs } = spec.watch;
-    const heardMs = failures * (everyMs + timeoutMs);
-    return computeVerdict(region, vital, [own], 1, { graceMs, lostWhen, failures, staleMs: opinionStaleMs, heardMs }, nowMs);
+    return this.fleet ? this.fleet.verdict(region) : tallyVotes(region, [this.#ownVotes.vote(region)], 1);
   }
 
-  /**
-   * What this watch has seen a moment ago. After a pause of the process (a suspended machine) the newest observations are old, and must not be voted with. A command that does
-   * not watch goes by the records of the process that does.
-   */
-  #currentObservations(nowMs: number): readonly Observation[] {
-    const observations = [...this.watch.observations.values()];
-    if (!this.watch.started) return observations;
-    const { everyMs, timeoutMs } = this.parts.spec.watch;
-    const oldestMs = nowMs - (1.1 * everyMs + timeoutMs + lookSlackMs);
-    return observations.filter((observation) => observation.atMs >= oldestMs);
+  /** The same, without asking the state: good enough to see whether something may have changed. */
+  async quickVerdict(region: string): Promise<RegionVerdict> {
+    return this.fleet?.quickVerdict(region) ?? this.verdict(region);
   }
 
   /** Whether another process serves this platform now: its word is then as good as a look of our own. */
   async serverAlive(): Promise<boolean> {
+    if (this.fleet)
+      return (await this.fleet.read()).members.some((member) => member.present && member.controller !== this.parts.controller);
     const nowMs = this.parts.host.clock.nowMs();
     for (const presence of (await readPresences(this.parts.store)).values()) {
-      if (presence.controller !== this.parts.controller && nowMs - presence.atMs < opinionStaleMs) return true;
+      if (presence.controller !== this.parts.controller && nowMs - presence.atMs < presenceStaleMs) return true;
     }
     return false;
   }
@@ -172,7 +184,8 @@ export class Control {
 
   /** Proves that commands can be run at each site that has hands, all at once; and names the sites that plans need hands for and that have none. */
   checkHands(): Promise<readonly ReadinessFault[]> {
-    return checkHands(this.parts.spec, this.parts.catalog, this.#open.hands, this.parts.host.clock);
+    const { spec, catalog, host, region } = this.parts;
+    return checkHands(spec, catalog, this.#open.hands, host.clock, region);
   }
 
   /** An id for an execution that is about to begin. */

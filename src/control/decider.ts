@@ -69,7 +69,7 @@ export class Decider {
 
   async #decideOnce(): Promise<void> {
     const { control } = this.#parts;
-    const quick = await control.verdict(control.watch.activeRegion ?? '');
+    const quick = await control.quickVerdict(control.watch.activeRegion ?? '');
     const clockJumpedAtMs = this.#clockJumps.look();
     // The common case, a healthy region with nothing new to say, costs no look at the state.
     if (quick.state === 'healthy' && this.#quiet && clockJumpedAtMs === undefined) return;
@@ -97,7 +97,8 @@ export class Decider {
       execution = await beginExecution(control, plan, control.parts.controller);
     } catch (thrown) {
       const error = asHoldfastError(thrown);
-      if (error.kind !== 'refused' && error.kind !== 'invalid') throw error;
+      // Without the lease it is for another to say why not.
+      if ((error.kind !== 'refused' && error.kind !== 'invalid') || error.code === 'STATE_LEASE_LOST') throw error;
       return this.#remember(withoutPlan(taken, from, error), verdict, undefined);
     }
     onBegun(execution);

@@ -14,6 +14,7 @@ import { createExecution, journalKeys, loadExecution } from '../state/journal.ts
 import type { JournalEvent } from '../state/journal-events.ts';
 import { requestAbort } from '../state/requests.ts';
 import type { Control } from './control.ts';
+import { requireCurrent } from './require-current.ts';
 import { verbResolver } from './resolve-verb.ts';
 import { recordRecovery, recordTimings } from './timings.ts';
 
@@ -27,7 +28,7 @@ function slotKeyOf(plan?: Plan): string {
 }
 
 const backupSlotKey = (kind: BackupPlanKind, of: string) => `execution-slot/${kind}/${of}`;
-const leaseTtlMs = 2_000;
+const aloneTtlMs = 2_000;
 const leaseTriesMost = 10;
 
 interface Slot {
@@ -73,6 +74,9 @@ export async function beginExecution(
       message: `${underWay} has not ended`,
       hint: `Follow it with holdfast executions ${underWay}; go on with holdfast resume, or end it with holdfast abort.`,
     });
+  await requireCurrent(store, plan);
+  // Begun by whoever leads: not after another has taken the lead.
+  const lease = by === control.parts.controller ? control.leadLease() : undefined;
   const id = options.id ?? makeId(plan.kind, host.clock.nowMs(), () => host.random.next());
   try {
     await createExecution(store, host, {
@@ -82,7 +86,10 @@ export async function beginExecution(
       specDigest: spec.digest,
       drill: options.drill ?? false,
       id,
-      alongside: [{ kind: 'put', key: slotKey, value: { id }, expected: revision }, ...(options.alongside ?? [])],
+      alongside: [
+        { kind: 'put', key: slotKey, value: { id }, expected: revision, ...(lease ? { lease } : {}) },
+        ...(options.alongside ?? []),
+      ],
     });
   } catch (thrown) {
     if (thrown instanceof HoldfastError && thrown.code === 'STATE_CONFLICT')
@@ -124,7 +131,8 @@ async function keepRunning(control: Control, id: string, signal: AbortSignal, ru
 
 /** Runs it to its end, or to where a person is needed. Resolves to its state then; rejects with INTERRUPTED when the signal ends it. */
 export async function runToEnd(control: Control, id: string, signal: AbortSignal, listeners: RunListeners = {}): Promise<ExecutionState> {
-  const { store, host, controller } = control.parts;
+  const { store, host, controller, spec } = control.parts;
+  const leaseTtlMs = spec.state ? spec.controllers.ttlMs : aloneTtlMs;
   const run = () =>
     keepRunning(control, id, signal, () =>
       runExecution({ store, host, id, holder: controller, verbs: verbResolver(control), signal, leaseTtlMs, ...listeners }),

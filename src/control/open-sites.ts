@@ -17,7 +17,14 @@ export interface OpenSites {
   close(): Promise<void>;
 }
 
-export function openSites(spec: Spec, catalog: DriverCatalog, host: Host, openHands: OpenHands): OpenSites {
+/** @param isOurs whether local hands in a region are those of this machine */
+export function openSites(
+  spec: Spec,
+  catalog: DriverCatalog,
+  host: Host,
+  openHands: OpenHands,
+  isOurs: (region: string) => boolean = () => true,
+): OpenSites {
   const sites = new Map<SiteKey, Site>();
   const contexts = new Map<SiteKey, SiteContext<unknown, unknown>>();
   const hands = new Map<string, Hands>();
@@ -34,7 +41,7 @@ export function openSites(spec: Spec, catalog: DriverCatalog, host: Host, openHa
     if (!driver) throw fail('SPEC_INVALID', { subject: component.name, message: `there is no driver "${component.driver}"` });
     const options = new Map([...component.sites].map(([region, site]) => [region, site.options]));
     for (const [region, site] of component.sites) {
-      const own = handsOf(site.hands);
+      const own = handsOf(site.hands?.kind === 'local' && !isOurs(region) ? undefined : site.hands);
       if (own) handsOfSite.set(siteKey(component.name, region), own);
       const context: SiteContext<unknown, unknown> = {
         host: { ...host, log: host.log.with({ component: component.name, region }) },

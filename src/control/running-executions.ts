@@ -4,7 +4,7 @@
  * When the process dies, their leases run out, and whoever serves next finds them in the same way.
  */
 import { asHoldfastError } from '../base/errors.ts';
-import { findResumable } from '../engine/find-resumable.ts';
+import { findUnattended, type Unattended } from '../engine/find-resumable.ts';
 import type { Control } from './control.ts';
 import { type RunListeners, runToEnd } from './executions.ts';
 import { missingSites } from './missing-sites.ts';
@@ -30,12 +30,12 @@ export class RunningExecutions {
     this.#onEnded = onEnded;
   }
 
-  /** Goes on with whatever nobody runs. */
-  async takeUp(): Promise<void> {
+  /** Goes on with whatever nobody runs; with several controllers, with what is this one's turn. */
+  async takeUp(choose: (unattended: readonly Unattended[]) => readonly Unattended[] = (all) => all): Promise<void> {
     const { store, host } = this.#control.parts;
     const unreadable = (id: string, error: unknown) =>
       host.log.error('serve.execution-unreadable', { execution: id, message: asHoldfastError(error).message });
-    for (const id of await findResumable(store, unreadable)) {
+    for (const { id } of choose(await findUnattended(store, unreadable))) {
       if (this.#running.has(id) || this.#foreign.has(id)) continue;
       const refusal = await missingSites(this.#control, id);
       if (refusal === undefined) this.run(id);

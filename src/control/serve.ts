@@ -1,8 +1,8 @@
 /**
  * The long-running process: watches, decides, acts, and goes on with executions that another process left behind.
  *
- * Invariant: it acts only by beginning an execution, and only while its lease holds. It may die between any two instructions: the next one starts from the state. One such process per
- * platform and state: a lease says which. A state that can't be reached for a while ends nothing: it goes on watching, and decides again once it can.
+ * Invariant: it acts only by beginning an execution, and only while its lease holds. It may die between any two instructions: the next one starts from the state. With an embedded state
+ * there is one such process, and a lease says which; where a state is shared, it is one of several (`fleet/`). A state that can't be reached for a while ends nothing: it goes on watching, and decides again once it can.
  */
 import { asHoldfastError, fail, HoldfastError } from '../base/errors.ts';
 import type { Lease } from '../contracts/state-store.ts';
@@ -14,6 +14,8 @@ import { sweepScratch } from './backups/scratch.ts';
 import type { Control } from './control.ts';
 import type { Decision } from './decide.ts';
 import { Decider } from './decider.ts';
+import type { Fleet } from './fleet/fleet.ts';
+import { Member } from './fleet/member.ts';
 import { RunningExecutions, type RunningListeners } from './running-executions.ts';
 
 const leaseTtlMs = 2_000;
@@ -29,9 +31,9 @@ export class Server {
   readonly #executions: RunningExecutions;
   readonly #decider: Decider;
   readonly #scheduler: BackupScheduler;
-  readonly #archivers: Archivers;
   /** Ends what goes on for as long as this serves. */
   readonly #over = new AbortController();
+  readonly #member: Member | undefined;
   #lease: Lease | undefined;
 
   constructor(control: Control, signal: AbortSignal, listeners: ServeListeners = {}) {
@@ -47,12 +49,37 @@ export class Server {
       onBegun,
     });
     this.#scheduler = new BackupScheduler(control, { onBegun });
-    this.#archivers = new Archivers(control.backups, AbortSignal.any([signal, this.#over.signal]));
+    this.#member = control.fleet && this.#memberOf(control.fleet);
   }
 
-  /** Serves until the signal is aborted. STATE_LEASE_HELD when another process serves this platform already. */
+  #memberOf(fleet: Fleet): Member {
+    const { region } = this.#control.parts;
+    if (region === undefined) throw fail('REGION_NEEDED', { message: 'a controller of several was given no region' });
+    return new Member({
+      control: this.#control,
+      fleet,
+      region,
+      signal: this.#signal,
+      executions: this.#executions,
+      decider: this.#decider,
+      scheduler: this.#scheduler,
+      archivers: (signal) => new Archivers(this.#control.backups, signal),
+    });
+  }
+
+  /** Serves until the signal is aborted. STATE_LEASE_HELD (or REGION_CLAIMED) when another process serves in its place already. */
   async run(): Promise<void> {
+    const { controller, host, region } = this.#control.parts;
+    if (!this.#member) return this.#serveAlone();
+    await this.#member.run(async () => {
+      host.log.info('serve.started', { controller, region: region ?? null });
+      await this.#sweep();
+    });
+  }
+
+  async #serveAlone(): Promise<void> {
     const { store, controller, host } = this.#control.parts;
+    const archivers = new Archivers(this.#control.backups, AbortSignal.any([this.#signal, this.#over.signal]));
     this.#lease = await this.#acquire();
     const stopWatching = this.#control.watch.onChange(() => void this.#decider.evaluate());
     try {
@@ -60,14 +87,14 @@ export class Server {
       host.log.info('serve.started', { controller });
       await this.#sweep();
       while (!this.#signal.aborted) {
-        await this.#turn(this.#lease);
+        await this.#turn(this.#lease, archivers);
         await host.clock.sleep(lookForWorkEveryMs, this.#signal).catch(() => undefined);
       }
     } finally {
       stopWatching();
       this.#over.abort(fail('INTERRUPTED', { message: 'this process no longer serves' }));
       this.#decider.stop();
-      await Promise.allSettled([this.#executions.ended(), this.#archivers.ended()]);
+      await Promise.allSettled([this.#executions.ended(), archivers.ended()]);
       // Not given back, it runs out by itself.
       await store
         .releaseLease(this.#lease)
@@ -76,13 +103,13 @@ export class Server {
   }
 
   /** Only another process that serves this platform ends it; whatever else goes wrong with the state is tried again. */
-  async #turn(lease: Lease): Promise<void> {
+  async #turn(lease: Lease, archivers: Archivers): Promise<void> {
     const { host } = this.#control.parts;
     try {
       this.#lease = await this.#keepLease(lease);
       await this.#executions.takeUp();
       await this.#decider.evaluate();
-      await this.#archivers.turn();
+      await archivers.turn();
       await this.#scheduler.turn(() => this.#mayAct);
     } catch (thrown) {
       const error = asHoldfastError(thrown);
@@ -118,6 +145,7 @@ export class Server {
   }
 
   get #mayAct(): boolean {
+    if (this.#member) return this.#member.leads;
     return this.#lease !== undefined && this.#control.parts.host.clock.monotonicMs() < this.#lease.validUntilMonotonicMs;
   }
 

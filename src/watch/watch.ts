@@ -173,11 +173,10 @@ export class Watch {
     });
   }
 
-  /** Whether anything anywhere has answered within the time, also with a refusal: where nothing does, it is likelier that we are cut off than that everything is gone. */
-  anythingAnswered(withinMs: number): boolean {
-    const oldestMs = this.#parts.host.clock.monotonicMs() - withinMs;
+  /** Whether anything anywhere has answered since then (by the steady clock), be it with a refusal. */
+  anythingAnsweredSince(monotonicMs: number): boolean {
     for (const [key, { health, evidence }] of this.#latest)
-      if ((health === 'up' || answers.has(evidence.kind)) && (this.#seenAtMonotonicMs.get(key) ?? 0) >= oldestMs) return true;
+      if ((health === 'up' || answers.has(evidence.kind)) && (this.#seenAtMonotonicMs.get(key) ?? 0) >= monotonicMs) return true;
     return false;
   }
 

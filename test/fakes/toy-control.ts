@@ -1,11 +1,15 @@
 /** Controllers on a toy platform, with a virtual clock and a state in memory that outlives each of them. */
 import { z } from 'zod';
+import { fail } from '../../src/base/errors.ts';
 import type { AnyDriverBackups } from '../../src/contracts/backup.ts';
-import type { DriverCatalog } from '../../src/contracts/driver.ts';
+import type { DriverCatalog, Site } from '../../src/contracts/driver.ts';
 import type { RepositoryBackend, RepositoryCatalog } from '../../src/contracts/repository-backend.ts';
+import type { SiteContext } from '../../src/contracts/site-context.ts';
 import type { StateStore } from '../../src/contracts/state-store.ts';
+import type { Verb } from '../../src/contracts/verbs.ts';
 import { RepositoryOpener } from '../../src/control/backups/repository-opener.ts';
 import { Control } from '../../src/control/control.ts';
+import type { OpenHands } from '../../src/control/open-sites.ts';
 import { type ServeListeners, Server } from '../../src/control/serve.ts';
 import type { Host } from '../../src/host/host.ts';
 import { loadSpec } from '../../src/spec/load-spec.ts';
@@ -31,6 +35,19 @@ export interface ToyPlatformBackups {
   readonly backend: RepositoryBackend;
 }
 
+export interface ToyControlParts {
+  readonly store?: StateStore;
+  readonly host?: Host;
+  readonly publish?: boolean;
+  /** Where it stands, where the spec has several controllers. */
+  readonly region?: string;
+  readonly version?: string;
+  readonly specFile?: string;
+  readonly openHands?: OpenHands;
+  /** Sites that nothing gets to from this controller, as they are at the time. */
+  readonly cannotReach?: (region: string) => boolean;
+}
+
 export class ToyPlatform {
   readonly world = new ToyWorld('east');
   readonly host: FakeHost;
@@ -47,21 +64,22 @@ export class ToyPlatform {
     this.state = memoryState(this.host.clock);
   }
 
-  async control(parts: { store?: StateStore; host?: Host; publish?: boolean } = {}): Promise<Control> {
+  async control(parts: ToyControlParts = {}): Promise<Control> {
     this.#count += 1;
-    const { catalog, repositories } = this;
+    const { repositories } = this;
     const host = parts.host ?? this.host;
-    const spec = await loadSpec(['toy.yaml'], { catalog, repositories, host: this.host });
+    const catalog = parts.cannotReach ? throughNetwork(this.catalog, parts.cannotReach) : this.catalog;
+    const spec = await loadSpec([parts.specFile ?? 'toy.yaml'], { catalog, repositories, host: this.host });
     const opener = new RepositoryOpener({ catalog: repositories, host, platform: spec.name });
     return Control.open({
       spec,
       catalog,
       host,
       store: parts.store ?? this.state.open(),
-      openHands: () => {
-        throw new Error('the toy platform has no hands');
-      },
-      controller: `serve-${this.#count}`,
+      openHands: parts.openHands ?? noHands,
+      controller: parts.region === undefined ? `serve-${this.#count}` : `${parts.region}/serve-${this.#count}`,
+      ...(parts.region === undefined ? {} : { region: parts.region, lastKnownFile: `/state/${parts.region}/last-known.json` }),
+      version: parts.version ?? '1.0.0',
       pid: this.#count,
       publish: parts.publish ?? true,
       openRepository: (repository) => opener.open(repository),
@@ -82,14 +100,15 @@ export class ToyPlatform {
 
   /** Starts a controller. `wrap` may put faults between it and the state. */
   async serve(
-    parts: { wrap?: (store: StateStore) => StateStore; host?: Host; onEvent?: ServeListeners['onEvent'] } = {},
+    parts: Omit<ToyControlParts, 'store'> & { wrap?: (store: StateStore) => StateStore; onEvent?: ServeListeners['onEvent'] } = {},
   ): Promise<ToyController> {
     const ending = new AbortController();
     let dead = false;
     let stopped = false;
     const plain = this.state.open();
     const store = mortal(parts.wrap ? parts.wrap(plain) : plain, () => dead);
-    const control = await this.control({ store, ...(parts.host ? { host: parts.host } : {}) });
+    const { wrap: _wrap, onEvent: _onEvent, ...rest } = parts;
+    const control = await this.control({ ...rest, store });
     const said: string[] = [];
     const server = new Server(control, ending.signal, {
       ...(parts.onEvent ? { onEvent: parts.onEvent } : {}),
@@ -138,6 +157,51 @@ export class ToyPlatform {
   async close(): Promise<void> {
     for (const controller of this.#controllers) await controller.stop();
   }
+}
+
+const noHands: OpenHands = () => {
+  throw new Error('the toy platform has no hands');
+};
+
+/** The same drivers, over a network that may be cut: looks end by their time-out, everything else fails. */
+function throughNetwork(catalog: DriverCatalog, isCut: (region: string) => boolean): DriverCatalog {
+  const cut = (region: string) => fail('SYSTEM_UNREACHABLE', { message: `there is no way to ${region}`, details: { cause: 'timeout' } });
+  const guardVerb = (verb: Verb, region: string): Verb => ({
+    ...verb,
+    inspect: async (want, context) => {
+      if (isCut(region)) throw cut(region);
+      return verb.inspect(want, context);
+    },
+    apply: async (want, context) => {
+      if (isCut(region)) throw cut(region);
+      return verb.apply(want, context);
+    },
+  });
+  const guardSite = (site: Site, context: SiteContext<unknown, unknown>): Site => {
+    const { region, host } = context;
+    const guard =
+      <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
+      async (...args: A): Promise<R> => {
+        if (isCut(region)) throw cut(region);
+        return call(...args);
+      };
+    return {
+      ...site,
+      verbs: Object.fromEntries(Object.entries(site.verbs).map(([name, verb]) => [name, guardVerb(verb, region)])),
+      observe: async (signal) => {
+        if (!isCut(region)) return site.observe(signal);
+        await host.clock.sleep(86_400_000, signal).catch(() => undefined);
+        return { health: 'unknown', evidence: { kind: 'timeout', detail: 'silence' } };
+      },
+      ...(site.subscribe
+        ? {
+            subscribe: (listener) => (site.subscribe as NonNullable<Site['subscribe']>)((evidence) => !isCut(region) && listener(evidence)),
+          }
+        : {}),
+      ...(site.canary ? { canary: { read: guard(site.canary.read), write: guard(site.canary.write) } } : {}),
+    };
+  };
+  return new Map([...catalog].map(([name, driver]) => [name, { ...driver, open: (context) => guardSite(driver.open(context), context) }]));
 }
 
 /** Calls of a dead process never come back. */

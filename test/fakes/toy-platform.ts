@@ -384,3 +384,11 @@ watch: { every: 500ms, timeout: 400ms, failures: 3 }
 failover: ${failover}
 ${rest}`;
 }
+
+/** The same with a witness, and a controller in each region. */
+export function toyFleetText(failover?: string, rest = ''): string {
+  return `${toySpecText(failover, rest).replace('west: { role: standby } }', 'west: { role: standby }, north: { role: witness } }')}
+state: { etcd: { endpoints: ["http://127.0.0.1:1"] } }
+controllers: { ttl: 5s, renew-every: 1s, regions: [east, west, north] }
+`;
+}

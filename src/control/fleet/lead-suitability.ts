@@ -1,0 +1,46 @@
+/**
+ * Which controller had better lead. Pure. Any of them can: this is about who survives what it has to decide on, and about one that sees less than others do.
+ *
+ * Invariant: being unsuited never leaves the platform without a lead: it only makes a controller wait a moment for a better one, and step down when there is one.
+ */
+import type { RegionVerdict } from '../../watch/verdict.ts';
+import type { FleetView, Member } from './fleet.ts';
+
+export interface Unsuited {
+  readonly because: string;
+  /** It keeps something from happening now. */
+  readonly urgent: boolean;
+}
+
+const counts = (member: Member) => member.notCounted === undefined;
+
+function strangersWhoAgree(view: FleetView): number {
+  const groups = new Map<string, number>();
+  for (const { present, notCounted, opinion } of view.members) {
+    if (!present || notCounted === undefined || !opinion) continue;
+    const group = `${opinion.specDigest} ${opinion.version}`;
+    groups.set(group, (groups.get(group) ?? 0) + 1);
+  }
+  return Math.max(0, ...groups.values());
+}
+
+/** Why another should lead rather than the controller of `region`; undefined where there is no better one. */
+export function computeUnsuited(
+  region: string,
+  view: FleetView,
+  situation: { readonly activeRegion: string; readonly target: string | undefined; readonly verdict: RegionVerdict | undefined },
+): Unsuited | undefined {
+  const others = view.members.filter((member) => member.region !== region && counts(member));
+  if (others.length + 1 < view.needed && strangersWhoAgree(view) >= view.needed)
+    return { because: 'most of the controllers work from another spec or version', urgent: true };
+  const { activeRegion, target, verdict } = situation;
+  const own = view.members.find((member) => member.region === region)?.opinion;
+  const blocked = (member: Member | undefined) => target !== undefined && (member?.opinion?.faults[target]?.length ?? 0) > 0;
+  const better = others.find((member) => member.region !== activeRegion && !blocked(member));
+  if (!better) return undefined;
+  if (verdict?.state === 'lost' && own && target !== undefined && (own.faults[target]?.length ?? 0) > 0)
+    return { because: `${target} could take over as ${better.region} sees it, and not as it is seen from ${region}`, urgent: true };
+  if (region === activeRegion)
+    return { because: `${region} is the active region, and its loss would take the lead with it`, urgent: false };
+  return undefined;
+}
