@@ -24,6 +24,12 @@ test('a table whose rows lie mostly out of line is not read beyond its share for
   expect(share?.stripes?.reduce((sum, { from, to }) => sum + to - from, 0)).toBeLessThanOrEqual(10);
 });
 
+test('a table of few blocks and long rows out of line is sampled by rows: a block of it would be more than its share', () => {
+  const [share] = planFingerprint([{ name: 'noise', bytes: 500 * mib, blocks: 4, rows: 500 }], 32 * mib);
+  expect(share?.stripes).toEqual([0, 1, 2, 3].map((from) => ({ from, to: from + 1, rows: 8 })));
+  expect(formatSample(share?.stripes ?? [], 4)).toBe('blocks 0-0, 1-1, 2-2, 3-3 of 4, rows 1-8 of each');
+});
+
 test('whatever the sizes: within the budget, inside of each table, and a sample reads back as it was written', () => {
   const table = fc.record({ bytes: fc.integer({ min: 0, max: 10_000 * mib }), blocks: fc.integer({ min: 0, max: 1_000_000 }) });
   fc.assert(
@@ -48,5 +54,6 @@ test('whatever the sizes: within the budget, inside of each table, and a sample 
 });
 
 test('a sample that was tampered with is not read', () => {
-  for (const text of ['', 'all', 'blocks 1-2', 'blocks 0-1) OR (true of 3', 'blocks 0-x of 3']) expect(parseSample(text)).toBeUndefined();
+  for (const text of ['', 'all', 'blocks 1-2', 'blocks 0-1) OR (true of 3', 'blocks 0-x of 3', 'blocks 0-1 of 3, rows 1-x of each'])
+    expect(parseSample(text)).toBeUndefined();
 });

@@ -9,12 +9,16 @@ export interface TableSize {
   readonly bytes: number;
   /** Of the table's own file. */
   readonly blocks: number;
+  /** As the server estimates it; undefined where it never counted. */
+  readonly rows?: number;
 }
 
 /** Blocks `from` to `to`, the last one exclusive. */
 export interface Stripe {
   readonly from: number;
   readonly to: number;
+  /** Only so many places for rows, from the first one of its one block on: where rows lie mostly out of line, a single block may stand for hundreds of megabytes. */
+  readonly rows?: number;
 }
 
 export interface TableShare {
@@ -25,15 +29,20 @@ export interface TableShare {
 }
 
 const stripesMost = 8;
+/** Of an ordinary table; the server tells where it has counted. */
+const rowsOfBlock = 50;
 
 export function planFingerprint(tables: readonly TableSize[], budgetBytes: number): readonly TableShare[] {
   const ordered = tables.toSorted((a, b) => a.bytes - b.bytes || (a.name < b.name ? -1 : 1));
   let leftBytes = budgetBytes;
-  return ordered.map(({ name, bytes, blocks }, index) => {
+  return ordered.map(({ name, bytes, blocks, rows }, index) => {
     const shareBytes = leftBytes / (ordered.length - index);
     leftBytes -= Math.min(bytes, shareBytes);
     if (bytes <= shareBytes) return { name, blocks, stripes: undefined };
-    return { name, blocks, stripes: stripesOf(blocks, Math.max(1, Math.floor((blocks * shareBytes) / bytes))) };
+    const wanted = Math.floor((blocks * shareBytes) / bytes);
+    if (wanted >= 1) return { name, blocks, stripes: stripesOf(blocks, wanted) };
+    const rowsWanted = Math.floor(((rows ?? blocks * rowsOfBlock) * shareBytes) / bytes);
+    return { name, blocks, stripes: rowStripesOf(blocks, Math.max(1, rowsWanted)) };
   });
 }
 
@@ -46,15 +55,26 @@ function stripesOf(blocks: number, wanted: number): readonly Stripe[] {
   });
 }
 
-/** `blocks 0-15, 512-527 of 1024`: as the fingerprint keeps it, both ends inclusive. */
+function rowStripesOf(blocks: number, wanted: number): readonly Stripe[] {
+  const count = Math.min(stripesMost, blocks, wanted);
+  return Array.from({ length: count }, (_, index) => {
+    const from = Math.floor((index * blocks) / count);
+    return { from, to: from + 1, rows: Math.floor(wanted / count) };
+  });
+}
+
+/** `blocks 0-15, 512-527 of 1024`, or `blocks 0-0, 3-3 of 6, rows 1-12 of each`: as the fingerprint keeps it, both ends inclusive. */
 export function formatSample(stripes: readonly Stripe[], blocks: number): string {
-  return `blocks ${stripes.map(({ from, to }) => `${from}-${to - 1}`).join(', ')} of ${blocks}`;
+  const rows = stripes[0]?.rows;
+  const which = stripes.map(({ from, to }) => `${from}-${to - 1}`).join(', ');
+  return `blocks ${which} of ${blocks}${rows === undefined ? '' : `, rows 1-${rows} of each`}`;
 }
 
 export function parseSample(text: string): readonly Stripe[] | undefined {
-  const match = /^blocks (\d+-\d+(?:, \d+-\d+)*) of \d+$/.exec(text);
+  const match = /^blocks (\d+-\d+(?:, \d+-\d+)*) of \d+(?:, rows 1-(\d+) of each)?$/.exec(text);
+  const rows = match?.[2] === undefined ? {} : { rows: Number(match[2]) };
   return match?.[1]?.split(', ').map((stripe) => {
     const [from = 0, last = 0] = stripe.split('-').map(Number);
-    return { from, to: last + 1 };
+    return { from, to: last + 1, ...rows };
   });
 }

@@ -22,7 +22,7 @@ export async function readTables(
 ): Promise<{ readonly tables: readonly FingerprintTable[]; readonly limits: readonly string[] }> {
   const rows = await session.query(`
     SELECT namespace.nspname AS schema, relation.relname AS name, relation.relkind::text AS kind, relation.relpersistence::text AS persistence,
-      pg_table_size(relation.oid)::float8 AS bytes, (pg_relation_size(relation.oid) / current_setting('block_size')::int)::float8 AS blocks,
+      pg_table_size(relation.oid)::float8 AS bytes, (pg_relation_size(relation.oid) / current_setting('block_size')::int)::float8 AS blocks, relation.reltuples::float8 AS rows,
       has_schema_privilege(namespace.oid, 'USAGE') AND has_table_privilege(relation.oid, 'SELECT') AS readable, relation.relispopulated AS populated
     FROM pg_class relation JOIN pg_namespace namespace ON namespace.oid = relation.relnamespace
     WHERE relation.relkind IN ('r', 'm') AND relation.relpersistence <> 't'
@@ -45,6 +45,7 @@ export async function readTables(
       materialized: row['kind'] === 'm',
       bytes: Number(row['bytes']),
       blocks: Number(row['blocks']),
+      ...(Number(row['rows']) > 0 ? { rows: Number(row['rows']) } : {}),
     }));
   return { tables, limits };
 }

@@ -62,7 +62,8 @@ function rowsOf(schema: string, table: string, where: string): string {
   return `(SELECT holdfast_row::text AS content FROM ONLY ${quoteName(schema)}.${quoteName(table)} AS holdfast_row${where} OFFSET 0)`;
 }
 
-function rangeOf({ from, to }: Stripe): string {
+function rangeOf({ from, to, rows }: Stripe): string {
+  if (rows !== undefined) return `(ctid >= '(${from},0)'::tid AND ctid <= '(${from},${rows})'::tid)`;
   return `(ctid >= '(${from},0)'::tid AND ctid < '(${to},0)'::tid)`;
 }
 
