@@ -24,7 +24,7 @@ export function addBackupCommands(program: Command, bind: Bind): void {
     .action(bind(verify));
   program
     .command('restore <component>')
-    .description('bring a component back to an instant, into a directory of this machine; shown first')
+    .description('bring a component back to an instant, into a directory of this machine or another; shown first')
     .option('--to <instant>', 'everything up to this instant, with its zone: 2026-11-20T10:00:00Z (default: as far as it goes)')
     .option('--lsn <position>', 'up to this position of the log')
     .option('--transaction <id>', 'up to this transaction')
@@ -33,6 +33,7 @@ export function addBackupCommands(program: Command, bind: Bind): void {
     .option('--backup <id>', 'from this backup')
     .option('--repository <name>', 'from this repository')
     .requiredOption('--into <directory|scratch>', 'an empty or new directory; or scratch, for one that is made')
+    .option('--on <region>', "on the machine of the component's site there, by its hands; recovered here first")
     .option('--dry-run', 'say what it would do, and stop')
     .option('--yes', 'do not ask')
     .action(bind(restore));

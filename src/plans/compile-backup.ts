@@ -88,11 +88,14 @@ export interface RestoreBackupWant extends JsonObject {
   readonly backupId: string;
   readonly target: JsonObject;
   readonly into: string;
+  /** The region of the site on whose machine it is to lie; undefined: on this one. */
+  readonly on?: string;
 }
 
 export function compileRestore(frame: BackupPlanFrame, want: RestoreBackupWant): Plan {
-  const { component, backupId, into } = want;
-  return planOfOne('restore', frame, 'restore-backup', `restore-backup ${component}`, want, `${into} holds ${component} from ${backupId}`);
+  const { component, backupId, into, on } = want;
+  const where = on === undefined ? into : `${into} in ${on}`;
+  return planOfOne('restore', frame, 'restore-backup', `restore-backup ${component}`, want, `${where} holds ${component} from ${backupId}`);
 }
 
 export interface PruneBackupsWant extends JsonObject {

@@ -1,5 +1,5 @@
-/** restore: brings a component back to an instant, into a directory of this machine. Shown first: from what, to where, how long it should take. */
-import { join, resolve } from 'node:path';
+/** restore: brings a component back to an instant, into a directory of this machine or of a site's. Shown first: from what, to where, how long it should take. */
+import { isAbsolute, join, resolve } from 'node:path';
 import { provenLevel } from '../../backups/records.ts';
 import { formatDuration } from '../../base/durations.ts';
 import { fail } from '../../base/errors.ts';
@@ -9,7 +9,7 @@ import type { RecoveryTarget } from '../../contracts/backup.ts';
 import { beginRestore } from '../../control/backups/begin.ts';
 import { describeWindows } from '../../control/backups/choose-proof.ts';
 import { planRestore, type RestorePlan } from '../../control/backups/plan-restore.ts';
-import { requireEmpty } from '../../control/verbs/restore-backup.ts';
+import { placeOf } from '../../control/verbs/restore-backup.ts';
 import { personOf, withSession } from '../session.ts';
 import type { CommandContext } from './context.ts';
 import { runBackupWork } from './run-backup-work.ts';
@@ -22,6 +22,7 @@ export interface RestoreOptions {
   readonly name?: string;
   readonly backup?: string;
   readonly into: string;
+  readonly on?: string;
   readonly repository?: string;
   readonly dryRun?: boolean;
   readonly yes?: boolean;
@@ -46,8 +47,9 @@ export async function restore(context: CommandContext, component: string, option
     const { control, host } = session;
     const parts = control.backups;
     const execution = control.newExecutionId('restore');
-    const into = options.into === 'scratch' ? join(parts.scratchDirectory, `holdfast-restored-${execution}`) : resolve(options.into);
-    await requireEmpty(parts, into);
+    const into = intoOf(options, join(parts.scratchDirectory, `holdfast-restored-${execution}`));
+    const on = options.on === undefined ? {} : { on: options.on };
+    await placeOf(parts, { component, into, ...on }).requireEmpty();
     const plan = await planRestore(
       parts,
       {
@@ -59,7 +61,7 @@ export async function restore(context: CommandContext, component: string, option
       { signal: context.wiring.signal, log: host.log, progress: (message) => context.progress(message) },
       `preview-${execution}`,
     );
-    const shown = previewText(plan, into, context);
+    const shown = previewText(plan, options.on === undefined ? into : `${into} in ${options.on}`, context);
     const { problems } = plan.preview;
     if (!context.options.json) context.progress(shown);
     if (problems.length > 0) context.exitCode = 1;
@@ -67,6 +69,7 @@ export async function restore(context: CommandContext, component: string, option
       context.answer(problems.length > 0 ? 'Nothing was restored.' : 'Nothing was restored: this was a dry run.', {
         dryRun: true,
         into,
+        ...on,
         ...summaryOf(plan),
       });
       return;
@@ -80,6 +83,7 @@ export async function restore(context: CommandContext, component: string, option
       backupId: entry.backup.backupId,
       target: plan.target,
       into,
+      ...on,
       expected,
       by,
       because: `asked for by ${by}`,
@@ -88,9 +92,18 @@ export async function restore(context: CommandContext, component: string, option
     const { state, output } = await runBackupWork(context, session, execution);
     if (state.outcome !== 'done') return;
     context.answer(
-      `${component} is restored in ${into} (${formatDuration(Number(output.tookMs))}); nothing runs there yet.\nIt ${String(output.reached)}.\nStart it: ${String(output.startHint)}`,
-      { execution, status: state.status, outcome: state.outcome, into, ...summaryOf(plan), restored: output },
+      `${component} is restored in ${into}${options.on === undefined ? '' : ` in ${options.on}`} (${formatDuration(Number(output.tookMs))}); nothing runs there yet.\nIt ${String(output.reached)}.\nStart it: ${String(output.startHint)}`,
+      { execution, status: state.status, outcome: state.outcome, into, ...on, ...summaryOf(plan), restored: output },
     );
+  });
+}
+
+function intoOf({ into, on }: RestoreOptions, scratch: string): string {
+  if (on === undefined) return into === 'scratch' ? scratch : resolve(into);
+  if (isAbsolute(into)) return into;
+  throw fail('USAGE', {
+    message: `--into ${into} is no absolute path, and with --on it is one of another machine`,
+    hint: 'Write the whole path: --into /srv/restored.',
   });
 }
 

@@ -29,7 +29,9 @@ export async function verify(context: CommandContext, name: string, backupId: st
   await withSession(context.options, context.wiring, 'look', async (session) => {
     const parts = session.control.backups;
     const component = parts.component(name);
-    const entry = chooseBackup(component, options.what, options.repository);
+    // A backup that is named says itself of which kind it is, and where.
+    const named = backupId === undefined || options.what !== undefined ? undefined : await findBackup(parts, backupId);
+    const entry = chooseBackup(component, options.what ?? named?.entry.backup.what, options.repository ?? named?.repository);
     // As with a backup: said at once, not waited for.
     await parts.repository(entry.to);
     const by = personOf(context.options, context.wiring);

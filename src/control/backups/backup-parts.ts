@@ -6,6 +6,7 @@ import type { SabotageRequest } from '../../backups/sabotage.ts';
 import { fail } from '../../base/errors.ts';
 import type { BackupContext, BackupKind, BackupSource, DriverBackups, Restorer } from '../../contracts/backup.ts';
 import type { DriverCatalog, SiteContext } from '../../contracts/driver.ts';
+import type { Hands } from '../../contracts/hands.ts';
 import type { StateStore } from '../../contracts/state-store.ts';
 import type { Host } from '../../host/host.ts';
 import type { BackupSpec } from '../../spec/backup-section.ts';
@@ -127,6 +128,14 @@ export class BackupParts {
         hint: `Add ${region} below sites of ${component.name}.`,
       });
     return this.driverBackups(component).openSource(context);
+  }
+
+  /** By which programs run on the machine of the component's site in the region. HANDS_MISSING where there are none. */
+  handsAt(component: string, region: string): Hands {
+    const context = this.#request.contexts.get(siteKey(component, region));
+    if (!context) throw fail('NOT_FOUND', { subject: component, message: `${component} has no site in "${region}"` });
+    if (context.hands) return context.hands;
+    throw fail('HANDS_MISSING', { subject: component, message: `${component} has no hands in ${region}` });
   }
 
   openRestorer(component: ComponentSpec, workDirectory: string, context: BackupContext): Restorer {

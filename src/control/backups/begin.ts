@@ -64,13 +64,15 @@ export interface RestoreWish extends Begin {
   readonly backupId: string;
   readonly target: RecoveryTarget;
   readonly into: string;
+  readonly on?: string;
   readonly expected: VerbTiming;
 }
 
 export async function beginRestore(control: Control, wish: RestoreWish): Promise<string> {
-  const { component, repository, backupId, target, into, because, expected } = wish;
+  const { component, repository, backupId, target, into, on, because, expected } = wish;
+  const where = on === undefined ? { into } : { into, on };
   const frame = await frameOf(control, because, expected);
-  return begin(control, compileRestore(frame, { component, repository, backupId, target: { ...target }, into }), wish);
+  return begin(control, compileRestore(frame, { component, repository, backupId, target: { ...target }, ...where }), wish);
 }
 
 export async function beginPrune(control: Control, repository: string, wish: Begin): Promise<string> {
