@@ -24,10 +24,10 @@ export interface SpecParts {
 
 const watchOf: Readonly<Record<Pace, readonly string[]>> = {
   quick: ['watch: { every: 250ms, timeout: 500ms, failures: 2 }'],
-  tuned: ['watch: { every: 250ms, timeout: 300ms, failures: 3 }'],
+  tuned: ['watch: { every: 250ms, timeout: 500ms, failures: 2 }'],
   defaults: [],
 };
-const graceOf: Readonly<Record<Pace, readonly string[]>> = { quick: ['  grace: 100ms'], tuned: ['  grace: 300ms'], defaults: [] };
+const graceOf: Readonly<Record<Pace, readonly string[]>> = { quick: ['  grace: 100ms'], tuned: ['  grace: 250ms'], defaults: [] };
 
 export function specText({ pace, databases, sshds, salvageDirectory, sections }: SpecParts): string {
   return [
