@@ -114,11 +114,6 @@ const catalogue = {
   },
 
   // Several controllers
-  STATE_CUT_OFF: {
-    kind: 'transient',
-    title: 'the shared state can not be reached from here',
-    hint: 'Nothing is started without it. Mend the way to the members of etcd that the spec names, or wait until a majority of them is back.',
-  },
   REGION_NEEDED: {
     kind: 'invalid',
     title: 'nobody said in which region this controller stands',

@@ -15,6 +15,8 @@ import type { GlobalOptions } from './session.ts';
 import { paletteOf } from './terminal.ts';
 import type { Wiring } from './wiring.ts';
 
+const regionHelp = 'the region that this machine stands in, where there are several controllers (default: $HOLDFAST_REGION)';
+
 const repeat = (value: string, before: readonly string[] | undefined) => [...(before ?? []), value];
 
 function wholeNumber(text: string): number {
@@ -102,20 +104,24 @@ function addLookCommands(program: Command, bind: Bind): void {
   program
     .command('check')
     .description('would we survive losing a region now? (exit code 3: no)')
-    .action(bind((context) => look.check(context)));
+    .option('--region <region>', regionHelp)
+    .action(bind(look.check));
   program
     .command('status')
     .description('how everything is (exit code 3: at risk)')
     .option('--watch', 'keep showing')
+    .option('--region <region>', regionHelp)
     .action(bind(look.status));
   program
     .command('why')
     .description('what was decided, what was not, and what would change it')
     .option('--limit <count>', 'how many earlier decisions', wholeNumber, 10)
+    .option('--region <region>', regionHelp)
     .action(bind(look.why));
   program
     .command('serve')
     .description('watch, decide and act until ended')
+    .option('--region <region>', regionHelp)
     .option('--metrics <[host:]port>', 'answer /metrics, /healthz and /readyz there (host: 127.0.0.1 unless given)', listenAddressOf)
     .action(bind((context, options: ServeOptions) => serve(context, options)));
 }

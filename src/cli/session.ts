@@ -3,11 +3,14 @@ import { asHoldfastError, fail } from '../base/errors.ts';
 import type { StateStore } from '../contracts/state-store.ts';
 import { RepositoryOpener } from '../control/backups/repository-opener.ts';
 import { Control } from '../control/control.ts';
+import { presenceLease } from '../control/fleet/opinion-records.ts';
+import { ownRegion } from '../control/fleet/own-region.ts';
 import type { Host } from '../host/host.ts';
 import { formatFaults } from '../spec/fault.ts';
 import { faultsOf, loadSpec, readSpecSources } from '../spec/load-spec.ts';
 import type { Spec } from '../spec/spec.ts';
 import { isPresent, readPresences } from '../watch/watch-records.ts';
+import { lastKnownFile, openState } from './open-state.ts';
 import type { Wiring } from './wiring.ts';
 
 export interface GlobalOptions {
@@ -62,6 +65,7 @@ export async function loadSpecOrExplain(
 
 /**
  * Opens everything, runs the work, closes everything.
+ * @param stands the region that this machine is in, where it was given; else HOLDFAST_REGION says it
  * @param mode `look`: leaves no trace · `act`: writes canaries and records while no other process serves · `serve`: always does
  */
 export async function withSession<T>(
@@ -69,15 +73,16 @@ export async function withSession<T>(
   wiring: Wiring,
   mode: 'look' | 'act' | 'serve',
   work: (session: Session) => Promise<T>,
+  stands: { readonly region?: string } = {},
 ): Promise<T> {
   const host = openHost(options, wiring);
   const spec = await loadSpecOrExplain(options, wiring, host);
   const directory = stateDirectory(options, wiring);
-  const store = await wiring.openStore({ directory, host, platform: spec.name, ...(spec.state ? { state: spec.state } : {}) });
+  const region = regionOf(spec, stands.region, wiring, mode === 'serve');
+  const { store, cutOff } = await openState({ spec, host, directory, wiring, onlyLooks: mode === 'look' });
   let control: Control | undefined;
   try {
-    const nowMs = host.clock.nowMs();
-    const served = [...(await readPresences(store)).values()].some((presence) => isPresent(presence, nowMs, host.processes));
+    const served = await isServed(spec, store, host);
     const publish = mode === 'serve' || (mode === 'act' && !served);
     const repositories = new RepositoryOpener({ catalog: wiring.repositories, host, platform: spec.name });
     control = await Control.open({
@@ -86,7 +91,11 @@ export async function withSession<T>(
       host,
       store,
       openHands: wiring.openHands(host),
-      controller: `${mode === 'serve' ? 'serve' : 'command'}-${wiring.pid}`,
+      controller: controllerName(spec, mode === 'serve' ? 'serve' : 'command', region, wiring, host),
+      version: wiring.version,
+      ...(region === undefined ? {} : { region }),
+      ...(cutOff === undefined ? {} : { cutOff }),
+      lastKnownFile: lastKnownFile(directory),
       pid: wiring.pid,
       publish,
       openRepository: (repository) => repositories.open(repository),
@@ -98,6 +107,34 @@ export async function withSession<T>(
       await control.close().catch((thrown) => host.log.warn('session.close-failed', { message: asHoldfastError(thrown).message }));
     else await store.close();
   }
+}
+
+function regionOf(spec: Spec, given: string | undefined, wiring: Wiring, needed: boolean): string | undefined {
+  if (given !== undefined && !spec.state)
+    throw fail('USAGE', {
+      message: `${spec.name} has one controller: a region says nothing about it`,
+      hint: 'Leave --region out; or give the spec a state: section, which several controllers share.',
+    });
+  return ownRegion(spec, given ?? wiring.environment.HOLDFAST_REGION, needed);
+}
+
+/** Whether a controller is there now. */
+async function isServed(spec: Spec, store: StateStore, host: Host): Promise<boolean> {
+  if (spec.state) {
+    const leases = await Promise.all(spec.controllers.regions.map((region) => store.readLease(presenceLease(region))));
+    return leases.some((lease) => lease?.held === true);
+  }
+  const nowMs = host.clock.nowMs();
+  return [...(await readPresences(store)).values()].some((presence) => isPresent(presence, nowMs, host.processes));
+}
+
+const nameBytes = 3;
+
+/** Ids of processes are used again, and machines of several regions use the same ones: among several controllers the region and chance tell them apart. */
+function controllerName(spec: Spec, what: string, region: string | undefined, { pid }: Wiring, host: Host): string {
+  if (!spec.state) return `${what}-${pid}`;
+  const chance = Buffer.from(host.random.bytes(nameBytes)).toString('hex');
+  return `${region === undefined ? '' : `${region}/`}${what}-${pid}-${chance}`;
 }
 
 /** A place with room for a restored copy of everything; not the memory of the machine, which /tmp often is. */

@@ -11,6 +11,7 @@ import type { Decision } from './decide.ts';
 import { decideNow } from './decide-now.ts';
 import { type DecisionRecord, readDecisions } from './decisions.ts';
 import { executionUnderWay } from './executions.ts';
+import { computeFleetStatus, type FleetStatus } from './fleet/fleet-status.ts';
 import { estimateLosses, readinessInput } from './view.ts';
 
 export interface SiteStatus {
@@ -38,17 +39,29 @@ export interface PlatformStatus {
   readonly execution?: string;
   readonly recent: readonly ExecutionSummary[];
   readonly backups: BackupStatus;
+  /** Where several controllers share the state. */
+  readonly fleet?: FleetStatus;
 }
 
 const presenceStaleMs = 5_000;
 
+/** Undefined where there is one controller. */
+export async function readFleetStatus(control: Control): Promise<FleetStatus | undefined> {
+  const { fleet, parts } = control;
+  if (!fleet) return undefined;
+  const { controller, region, host, cutOff } = parts;
+  const view = { by: controller, ...(region === undefined ? {} : { region }), atMs: host.clock.nowMs() };
+  return computeFleetStatus({ fleet: await fleet.read(), cutOff, view });
+}
+
 export async function readStatus(control: Control): Promise<PlatformStatus> {
   const { spec, store, host } = control.parts;
-  const [view, presences, underWay, recent] = await Promise.all([
+  const [view, presences, underWay, recent, fleet] = await Promise.all([
     control.view(),
     readPresences(store),
     executionUnderWay(control),
     listExecutions(store, { limit: 5 }),
+    readFleetStatus(control),
   ]);
   const nowMs = host.clock.nowMs();
   const target = chooseTarget(spec, view.platform.activeRegion);
@@ -73,15 +86,18 @@ export async function readStatus(control: Control): Promise<PlatformStatus> {
     epoch: view.platform.epoch,
     ...(view.platform.changedAtMs === undefined ? {} : { changedAtMs: view.platform.changedAtMs }),
     atMs: nowMs,
-    controllers: [...presences.values()]
-      .filter((presence) => nowMs - presence.atMs < presenceStaleMs)
-      .map((presence) => ({ controller: presence.controller, ageMs: nowMs - presence.atMs })),
+    controllers: fleet
+      ? fleet.controllers.flatMap(({ present, controller }) => (present && controller !== undefined ? { controller, ageMs: 0 } : []))
+      : [...presences.values()]
+          .filter((presence) => nowMs - presence.atMs < presenceStaleMs)
+          .map((presence) => ({ controller: presence.controller, ageMs: nowMs - presence.atMs })),
     verdict: await control.verdict(view.platform.activeRegion),
     readiness: computeReadiness(view.platform.activeRegion, readinessInput(view)),
     sites,
     ...(underWay ? { execution: underWay } : {}),
     recent,
     backups: await readBackupStatus(spec, store, nowMs),
+    ...(fleet ? { fleet } : {}),
   };
 }
 
@@ -98,9 +114,11 @@ export interface Explanation {
   readonly now: Decision;
   readonly verdict: RegionVerdict;
   readonly history: readonly DecisionRecord[];
+  /** Where several controllers share the state. */
+  readonly fleet?: FleetStatus;
 }
 
 export async function explain(control: Control, limit: number): Promise<Explanation> {
-  const { decision, verdict } = await decideNow(control, undefined);
-  return { now: decision, verdict, history: await readDecisions(control.parts.store, limit) };
+  const [{ decision, verdict }, fleet] = await Promise.all([decideNow(control, undefined), readFleetStatus(control)]);
+  return { now: decision, verdict, history: await readDecisions(control.parts.store, limit), ...(fleet ? { fleet } : {}) };
 }

@@ -62,13 +62,13 @@ export class CanaryRows {
     if (own && own.newest.number >= record.newest.number) return;
     this.known.set(component, record);
     this.#writers.get(component)?.raiseNumber(record.newest.number);
-    this.readOthers(component, record.newest.region);
+    void this.readOthers(component, record.newest.region);
   }
 
   /** Which row has come to the sites besides this one. */
-  readOthers(component: string, region: string): void {
-    for (const other of this.#parts.spec.components.get(component)?.sites.keys() ?? [])
-      if (other !== region) void this.#readStandby(component, other);
+  async readOthers(component: string, region: string): Promise<void> {
+    const others = [...(this.#parts.spec.components.get(component)?.sites.keys() ?? [])].filter((other) => other !== region);
+    await Promise.all(others.map((other) => this.#readStandby(component, other)));
   }
 
   /** Writes no more; it may begin again. */
@@ -100,7 +100,7 @@ export class CanaryRows {
     const record: CanaryRecord = { newest: row, firstOfEpoch: sameEpoch ? before.firstOfEpoch : row };
     this.known.set(component, record);
     this.#parts.onAcknowledged(component, record);
-    this.readOthers(component, row.region);
+    void this.readOthers(component, row.region);
   }
 
   async #readStandby(component: string, region: string): Promise<void> {

@@ -156,6 +156,11 @@ export class Watch {
     await this.#canaryRows.stop();
   }
 
+  /** Which of the known rows have come to the other sites by now. */
+  async readCanaries(): Promise<void> {
+    await Promise.all([...this.canaries].map(([component, { newest }]) => this.#canaryRows.readOthers(component, newest.region)));
+  }
+
   /** What the controller that leads has had acknowledged. */
   adoptCanary(component: string, record: CanaryRecord): void {
     this.#canaryRows.adopt(component, record);
@@ -232,7 +237,7 @@ export class Watch {
     if (this.#leads) this.#record(key, observation, changed, isData);
     if (isData && before?.health === 'up' && observation.health !== 'up') {
       // What the standby has got by now is what would survive: the estimate of the loss must not rest on an older reading.
-      if (this.#parts.publish) this.#canaryRows.readOthers(observation.component, observation.region);
+      if (this.#parts.publish) void this.#canaryRows.readOthers(observation.component, observation.region);
       // And whether it still receives says whether the site is gone or only our way to it.
       this.#probeOthers(observation.component, observation.region);
     }

@@ -2,6 +2,7 @@
 import { serveMetrics } from '../../src/api/serve-metrics.ts';
 import { runCommandLine } from '../../src/cli/program.ts';
 import type { Terminal } from '../../src/cli/terminal.ts';
+import type { StateStore } from '../../src/contracts/state-store.ts';
 import type { ToyPlatform } from './toy-control.ts';
 
 export interface Ended {
@@ -21,6 +22,8 @@ export interface RunParts {
   /** Called after each step of virtual time. */
   readonly meanwhile?: (said: string) => void | Promise<void>;
   readonly withinMs?: number;
+  /** The state as this command reaches it. */
+  readonly openStore?: () => Promise<StateStore>;
 }
 
 let pid = 4_000;
@@ -55,7 +58,7 @@ export async function holdfast(platform: ToyPlatform, argv: readonly string[], p
     environment: { HOLDFAST_SPEC: 'toy.yaml', ...parts.environment },
     signal: parts.signal ?? new AbortController().signal,
     openHost: () => platform.host,
-    openStore: async () => platform.state.open(),
+    openStore: parts.openStore ?? (async () => platform.state.open()),
     openHands: () => () => {
       throw new Error('the toy platform has no hands');
     },

@@ -5,13 +5,16 @@ import { fail } from '../../base/errors.ts';
 import { formatInstant } from '../../base/instants.ts';
 import { readBackupFaults } from '../../control/backups/backup-faults.ts';
 import { summarizeExecution } from '../../control/executions.ts';
+import type { FleetStatus } from '../../control/fleet/fleet-status.ts';
 import { makePlan, type PlanRequest } from '../../control/make-plan.ts';
-import { explain, readReadiness, readStatus } from '../../control/status.ts';
+import { explain, readFleetStatus, readReadiness, readStatus } from '../../control/status.ts';
 import type { Plan } from '../../plans/plan.ts';
 import { specJsonSchema } from '../../spec/json-schema.ts';
 import { listExecutions, loadExecution } from '../../state/journal.ts';
 import { backupFaultLines } from '../render/backup-status-text.ts';
 import { executionText } from '../render/execution-text.ts';
+import { faultLine } from '../render/fault-text.ts';
+import { fleetLines } from '../render/fleet-text.ts';
 import { planText } from '../render/plan-text.ts';
 import { faultLines, readinessLine, statusText, whyText } from '../render/status-text.ts';
 import { loadSpecOrExplain, openHost, type Session, specFiles, withSession } from '../session.ts';
@@ -48,46 +51,60 @@ export function schema(context: CommandContext): void {
 
 /** Observations to go by: those of the process that serves, or a look of our own. */
 async function lookIfNeeded(session: Session, always: boolean): Promise<void> {
-  if (session.served && !always) return;
-  await session.control.startWatching();
-  await session.control.watch.probeAll();
+  const { control, served } = session;
+  // Records that several controllers share are few and may be some seconds old.
+  if (served && !always && !control.fleet) return;
+  await control.startWatching();
+  await control.watch.probeAll();
+  if (control.fleet) await control.watch.readCanaries();
 }
 
-const isProblem = (fault: BackupFault) => fault.severity === 'problem';
+/** Where this machine stands, if it was said. */
+export interface StandsIn {
+  readonly region?: string;
+}
+const stands = ({ region }: StandsIn) => (region === undefined ? {} : { region });
+const hasProblem = (fleet: FleetStatus | undefined) => fleet?.faults.some((fault) => fault.severity === 'problem') === true;
 
-export async function check(context: CommandContext): Promise<void> {
-  await withSession(context.options, context.wiring, 'look', async (session) => {
+const isProblem = (fault: Pick<BackupFault, 'severity'>) => fault.severity === 'problem';
+
+export async function check(context: CommandContext, options: StandsIn = {}): Promise<void> {
+  const work = async (session: Session) => {
     await lookIfNeeded(session, true);
     const hands = await session.control.checkHands();
     const backups = await readBackupFaults(session.control.backups, session.served);
+    const fleet = await readFleetStatus(session.control);
     const readiness = await readReadiness(session.control);
     const active = readiness.find((each) => each.target !== undefined) ?? readiness[0];
     if (!active) throw fail('BUG_BROKEN_BELIEF', { message: 'a spec has regions' });
     const { palette } = context;
     const faults = readiness.flatMap((each) => each.faults);
-    const problems = faults.filter((fault) => fault.severity === 'problem').length + hands.length + backups.filter(isProblem).length;
-    const warnings = faults.length + hands.length + backups.length - problems;
+    const others = [...hands, ...(fleet?.faults ?? [])];
+    const problems = [...faults, ...others].filter(isProblem).length + backups.filter(isProblem).length;
+    const warnings = faults.length + others.length + backups.length - problems;
     const lines = [
+      ...(fleet ? fleetLines(fleet, palette) : []),
       ...readiness.flatMap((each) => [readinessLine(each, palette), ...faultLines(each, palette)]),
-      ...hands.map((fault) => `  ${palette.bad('problem')}  ${fault.message}\n           ${palette.dim(fault.hint)}`),
+      ...hands.map((fault) => faultLine(fault, palette)),
       ...backupFaultLines(backups, palette),
       '',
       `${session.control.watch.observations.size} sites looked at, ${warnings} warning${warnings === 1 ? '' : 's'}, ${problems} problem${problems === 1 ? '' : 's'}`,
     ];
-    const ready = active.ready && hands.length === 0 && !backups.some(isProblem);
-    context.answer(lines.join('\n'), { ready, readiness, hands, backups, warnings, problems });
+    const ready = active.ready && !others.some(isProblem) && !backups.some(isProblem);
+    context.answer(lines.join('\n'), { ready, readiness, hands, backups, ...(fleet ? { fleet } : {}), warnings, problems });
     if (!ready) context.exitCode = 3;
-  });
+  };
+  await withSession(context.options, context.wiring, 'look', work, stands(options));
 }
 
-export async function status(context: CommandContext, options: { readonly watch?: boolean }): Promise<void> {
+export async function status(context: CommandContext, options: StandsIn & { readonly watch?: boolean }): Promise<void> {
   const { wiring } = context;
-  await withSession(context.options, wiring, 'look', async (session) => {
+  const work = async (session: Session) => {
     if (!options.watch) {
       await lookIfNeeded(session, false);
       const now = await readStatus(session.control);
       context.answer(statusText(now, context.palette), now);
-      if (!now.readiness.ready) context.exitCode = 3;
+      if (!now.readiness.ready || hasProblem(now.fleet)) context.exitCode = 3;
       return;
     }
     await session.control.startWatching();
@@ -99,15 +116,17 @@ export async function status(context: CommandContext, options: { readonly watch?
         wiring.terminal.redraw(`${statusText(now, context.palette)}\n\n${context.palette.dim(`${formatInstant(now.atMs)}  Ctrl-C ends`)}`);
       await session.host.clock.sleep(1_000, wiring.signal).catch(() => undefined);
     }
-  });
+  };
+  await withSession(context.options, wiring, 'look', work, stands(options));
 }
 
-export async function why(context: CommandContext, options: { readonly limit: number }): Promise<void> {
-  await withSession(context.options, context.wiring, 'look', async (session) => {
+export async function why(context: CommandContext, options: StandsIn & { readonly limit: number }): Promise<void> {
+  const work = async (session: Session) => {
     await lookIfNeeded(session, false);
     const explanation = await explain(session.control, options.limit);
     context.answer(whyText(explanation, context.palette), explanation);
-  });
+  };
+  await withSession(context.options, context.wiring, 'look', work, stands(options));
 }
 
 export async function plan(context: CommandContext, request: PlanRequest): Promise<void> {

@@ -8,22 +8,24 @@ import { MetricsReader } from '../../control/metrics/metrics-reader.ts';
 import { Server } from '../../control/serve.ts';
 import { toJson } from '../../watch/watch-records.ts';
 import { eventLine } from '../render/execution-text.ts';
-import { stateDirectory, withSession } from '../session.ts';
+import { type Session, stateDirectory, withSession } from '../session.ts';
 import type { CommandContext } from './context.ts';
 
 export interface ServeOptions {
   /** Where Prometheus is answered; undefined: nowhere. */
   readonly metrics?: ListenAddress;
+  /** Where this machine stands, for one of several controllers. */
+  readonly region?: string;
 }
 
-export async function serve(context: CommandContext, { metrics: address }: ServeOptions = {}): Promise<void> {
+export async function serve(context: CommandContext, { metrics: address, region }: ServeOptions = {}): Promise<void> {
   const { wiring, palette, options } = context;
-  await withSession(options, wiring, 'serve', async ({ control, host, spec, repositories }) => {
+  const work = async ({ control, host, spec, repositories }: Session) => {
     const say = (text: string, json: unknown) => wiring.terminal.out(options.json ? JSON.stringify(toJson(json)) : text);
     const at = () => palette.dim(formatTimeOfDay(host.clock.nowMs()));
     say(
-      `${at()}  watching ${control.sites.size} sites of ${spec.name}${spec.failover.automatic ? '; a failover may start by itself' : '; a failover needs a person'}`,
-      { event: 'started', sites: control.sites.size },
+      `${at()}  watching ${control.sites.size} sites of ${spec.name}${control.parts.region === undefined ? '' : ` from ${control.parts.region}`}${spec.failover.automatic ? '; a failover may start by itself' : '; a failover needs a person'}`,
+      { event: 'started', sites: control.sites.size, ...(control.fleet ? { controller: control.parts.controller } : {}) },
     );
     const reader = new MetricsReader(control, { version: wiring.version });
     // Before anything is begun: who asked for metrics and can't have them should hear of it at once.
@@ -64,5 +66,6 @@ export async function serve(context: CommandContext, { metrics: address }: Serve
       await pushes.close();
     }
     say(`${at()}  stopped`, { event: 'stopped' });
-  });
+  };
+  await withSession(options, wiring, 'serve', work, region === undefined ? {} : { region });
 }

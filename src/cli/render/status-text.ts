@@ -6,6 +6,8 @@ import type { Explanation, PlatformStatus, SiteStatus } from '../../control/stat
 import type { RegionReadiness } from '../../watch/readiness.ts';
 import { type Palette, table } from '../terminal.ts';
 import { backupStatusText } from './backup-status-text.ts';
+import { faultLine } from './fault-text.ts';
+import { fleetLines } from './fleet-text.ts';
 
 function stateWord(site: SiteStatus, palette: Palette): string {
   const paint = site.state === 'up' ? palette.good : site.state === 'down' ? palette.bad : palette.warn;
@@ -37,10 +39,7 @@ export function readinessLine(readiness: RegionReadiness, palette: Palette): str
 }
 
 export function faultLines(readiness: RegionReadiness, palette: Palette): string[] {
-  return readiness.faults.map(
-    (fault) =>
-      `  ${fault.severity === 'problem' ? palette.bad('problem') : palette.warn('warning')}  ${fault.message}\n           ${palette.dim(fault.hint)}`,
-  );
+  return readiness.faults.map((fault) => faultLine(fault, palette));
 }
 
 export function statusText(status: PlatformStatus, palette: Palette): string {
@@ -52,12 +51,14 @@ export function statusText(status: PlatformStatus, palette: Palette): string {
     site.ageMs === undefined ? '' : palette.dim(`${formatDuration(Math.max(0, site.ageMs))} ago`),
     detailOf(site),
   ]);
-  const watchers =
-    status.controllers.length === 0
+  const watchers = status.fleet
+    ? ''
+    : status.controllers.length === 0
       ? palette.warn('nobody watches: run holdfast serve')
       : `watched by ${status.controllers.map((each) => each.controller).join(', ')}`;
   return [
     `${palette.strong(status.platform)}   active: ${palette.strong(status.activeRegion)}   epoch ${status.epoch}   ${watchers}`,
+    ...(status.fleet ? fleetLines(status.fleet, palette) : []),
     '',
     table([['component', 'region', 'state', 'role', 'seen', ''].map(palette.dim), ...rows]),
     '',
@@ -74,6 +75,7 @@ export function statusText(status: PlatformStatus, palette: Palette): string {
 export function whyText(explanation: Explanation, palette: Palette): string {
   const { now, verdict, history } = explanation;
   return [
+    ...(explanation.fleet ? [...fleetLines(explanation.fleet, palette), ''] : []),
     palette.strong(now.act ? 'It would fail over now.' : 'It does not fail over now.'),
     ...now.blocks.map(
       (block) => `  ${palette.warn(block.code)}  ${block.message}\n           ${palette.dim(`changes when ${block.changesWhen}`)}`,
@@ -81,7 +83,7 @@ export function whyText(explanation: Explanation, palette: Palette): string {
     '',
     `${verdict.region} is ${verdict.state}; ${verdict.needed} vote${verdict.needed === 1 ? '' : 's'} for lost needed`,
     ...verdict.votes.flatMap((vote) => [
-      `  ${vote.controller} says ${vote.says}`,
+      `  ${vote.controller} says ${vote.says}${vote.notCounted === undefined ? '' : palette.warn(`, which does not count: ${vote.notCounted}`)}`,
       ...vote.because.map((reason) => `    ${palette.dim(reason)}`),
     ]),
     ...(history.length === 0 ? [] : ['', 'earlier, newest first']),

@@ -7,7 +7,7 @@ import type { Entry, StateStore } from '../../contracts/state-store.ts';
 export function cutOffStore(entries: readonly Entry[], reason: string): StateStore {
   const known = new Map(entries.map((entry) => [entry.key, entry]));
   const refuse = async (): Promise<never> => {
-    throw fail('STATE_CUT_OFF', { message: `the state can not be reached: ${reason}` });
+    throw fail('STATE_UNREACHABLE', { message: reason });
   };
   return {
     get: async (key) => known.get(key),

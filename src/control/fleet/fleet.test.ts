@@ -50,7 +50,7 @@ function cutOff(state: StateStore, isCut: () => boolean, isFull: () => boolean):
   const guard =
     <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
     async (...args: A): Promise<R> => {
-      if (isCut()) throw fail('STATE_CUT_OFF', { message: 'no member of etcd answers' });
+      if (isCut()) throw fail('STATE_UNREACHABLE', { message: 'no member of etcd answers' });
       return call(...args);
     };
   return {

@@ -25,6 +25,14 @@ import { TakeOver } from './take-over.ts';
 
 const turnEveryMs = 250;
 const readFleetEveryMs = 1_000;
+/** There is nothing that this process could wait for: whoever starts it again is told the same, or finds it mended. */
+const endings: ReadonlySet<string> = new Set([
+  'REGION_CLAIMED',
+  'STATE_WENT_BACK',
+  'STATE_OTHER_CLUSTER',
+  'STATE_OTHER_PLATFORM',
+  'STATE_MOVED',
+]);
 
 export interface MemberParts {
   readonly control: Control;
@@ -141,7 +149,7 @@ export class Member {
     } catch (thrown) {
       const error = asHoldfastError(thrown);
       if (signal.aborted) return;
-      if (error.code === 'REGION_CLAIMED') throw error;
+      if (endings.has(error.code)) throw error;
       if (!this.leads) await this.#endTerm();
       host.log.error('serve.turn-failed', { code: error.code, message: error.message });
     }

@@ -1,0 +1,60 @@
+/**
+ * Opens the state for a command. Where several controllers share it and it can't be reached, a command that only looks gets what was last known of it on this machine instead, and is
+ * told so; any other fails.
+ */
+import { join } from 'node:path';
+import { asHoldfastError, type HoldfastError } from '../base/errors.ts';
+import type { Entry, StateStore } from '../contracts/state-store.ts';
+import { cutOffStore } from '../control/fleet/cut-off-store.ts';
+import type { CutOff } from '../control/fleet/fleet.ts';
+import { readLastKnown } from '../control/fleet/last-known.ts';
+import type { Host } from '../host/host.ts';
+import type { Spec } from '../spec/spec.ts';
+import type { Wiring } from './wiring.ts';
+
+/** Nobody answers, or not in time. Everything else is an answer, and must be shown as it is. */
+const silent: ReadonlySet<string> = new Set(['STATE_UNREACHABLE', 'SYSTEM_OUTCOME_UNKNOWN', 'TIMED_OUT']);
+
+export interface OpenedState {
+  readonly store: StateStore;
+  readonly cutOff?: CutOff;
+}
+
+export interface OpenStateParts {
+  readonly spec: Spec;
+  readonly host: Host;
+  readonly directory: string;
+  readonly wiring: Wiring;
+  /** A look leaves no trace, so it needs no state that can be written. */
+  readonly onlyLooks: boolean;
+}
+
+export const lastKnownFile = (directory: string): string => join(directory, 'last-known.json');
+
+export async function openState({ spec, host, directory, wiring, onlyLooks }: OpenStateParts): Promise<OpenedState> {
+  const { state, name } = spec;
+  let store: StateStore | undefined;
+  try {
+    store = await wiring.openStore({ directory, host, platform: name, ...(state ? { state } : {}) });
+    // One that opens without asking anybody is asked here.
+    if (state && onlyLooks) await store.get('platform');
+    return { store };
+  } catch (thrown) {
+    const error = asHoldfastError(thrown);
+    await store?.close();
+    if (!state || !onlyLooks || !silent.has(error.code)) throw thrown;
+    return cutOffFrom(error, spec, host, directory);
+  }
+}
+
+async function cutOffFrom(error: HoldfastError, spec: Spec, host: Host, directory: string): Promise<OpenedState> {
+  const known = await readLastKnown(host.files, lastKnownFile(directory), spec.name);
+  const activeRegion = [...spec.regions.values()].find((region) => region.role === 'active')?.name ?? '';
+  // Without anything that is known, the spec's word is all that there is: epoch 0 says that nobody knows.
+  const guess: Entry = { key: 'platform', value: { platform: spec.name, activeRegion, epoch: 0 }, revision: 0 };
+  const entries = known?.entries.some((entry) => entry.key === 'platform') ? known.entries : [guess, ...(known?.entries ?? [])];
+  return {
+    store: cutOffStore(entries, error.message),
+    cutOff: { message: error.message, ...(known ? { asOfMs: known.atMs } : {}) },
+  };
+}
