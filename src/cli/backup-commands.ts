@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { proofLevels } from '../contracts/backup.ts';
 import * as backup from './commands/backup.ts';
 import type { Bind } from './commands/context.ts';
+import { copies, removeCopies } from './commands/copies.ts';
 import { losses } from './commands/losses.ts';
 import * as repository from './commands/repository.ts';
 import * as repositoryKeys from './commands/repository-keys.ts';
@@ -37,6 +38,13 @@ export function addBackupCommands(program: Command, bind: Bind): void {
     .option('--dry-run', 'say what it would do, and stop')
     .option('--yes', 'do not ask')
     .action(bind(restore));
+  const restored = program.command('copies').description('restored copies in scratch that nobody has removed yet').action(bind(copies));
+  restored
+    .command('remove [copy]')
+    .description('remove a restored copy from scratch, or all that are old enough; never one in which a program works')
+    .option('--older-than <duration>', 'every copy of this age: 2d')
+    .action(bind(removeCopies));
+  for (const each of restored.commands) each.exitOverride().copyInheritedSettings(program);
   program
     .command('losses <component>')
     .description('what was taken away (dropped tables, deleted rows), by the archived log, and how to get back to just before it')

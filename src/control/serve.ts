@@ -6,11 +6,10 @@
  */
 import { asHoldfastError, fail, HoldfastError } from '../base/errors.ts';
 import type { Lease } from '../contracts/state-store.ts';
-import { journalKeys } from '../state/journal.ts';
 import type { RegionVerdict } from '../watch/verdict.ts';
 import { Archivers } from './backups/archivers.ts';
 import { BackupScheduler } from './backups/backup-scheduler.ts';
-import { sweepScratch } from './backups/scratch.ts';
+import { keepScratchClean } from './backups/scratch-sweep.ts';
 import type { Control } from './control.ts';
 import type { Decision } from './decide.ts';
 import { Decider } from './decider.ts';
@@ -73,7 +72,7 @@ export class Server {
     if (!this.#member) return this.#serveAlone();
     await this.#member.run(async () => {
       host.log.info('serve.started', { controller, region: region ?? null });
-      await this.#sweep();
+      await keepScratchClean(this.#control.backups, AbortSignal.any([this.#signal, this.#over.signal]));
     });
   }
 
@@ -85,7 +84,7 @@ export class Server {
     try {
       await this.#control.startWatching();
       host.log.info('serve.started', { controller });
-      await this.#sweep();
+      await keepScratchClean(this.#control.backups, AbortSignal.any([this.#signal, this.#over.signal]));
       while (!this.#signal.aborted) {
         await this.#turn(this.#lease, archivers);
         await host.clock.sleep(lookForWorkEveryMs, this.#signal).catch(() => undefined);
@@ -128,19 +127,6 @@ export class Server {
       if (!(thrown instanceof HoldfastError) || thrown.code !== 'STATE_LEASE_LOST') throw thrown;
       host.log.warn('serve.lease-lost', { message: thrown.message });
       return this.#acquire();
-    }
-  }
-
-  /** What executions left on this machine that died and never went on. */
-  async #sweep(): Promise<void> {
-    const { host, spec, store } = this.#control.parts;
-    const isOver = async (id: string) => (await store.get(journalKeys.open(id))) === undefined;
-    try {
-      for (const path of await sweepScratch(host, this.#control.backups.scratchDirectory, spec.name, isOver))
-        host.log.warn('serve.scratch-removed', { path });
-    } catch (thrown) {
-      // It takes room, and keeps nothing from working.
-      host.log.warn('serve.scratch-left', { message: asHoldfastError(thrown).message });
     }
   }
 

@@ -1,5 +1,5 @@
 /** restore: brings a component back to an instant, into a directory of this machine or of a site's. Shown first: from what, to where, how long it should take. */
-import { isAbsolute, join, resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { provenLevel } from '../../backups/records.ts';
 import { formatDuration } from '../../base/durations.ts';
 import { fail } from '../../base/errors.ts';
@@ -9,6 +9,7 @@ import type { RecoveryTarget } from '../../contracts/backup.ts';
 import { beginRestore } from '../../control/backups/begin.ts';
 import { describeWindows } from '../../control/backups/choose-proof.ts';
 import { planRestore, type RestorePlan } from '../../control/backups/plan-restore.ts';
+import { scratchCopyPath } from '../../control/backups/scratch-copies.ts';
 import { placeOf } from '../../control/verbs/restore-backup.ts';
 import { personOf, withSession } from '../session.ts';
 import type { CommandContext } from './context.ts';
@@ -47,7 +48,7 @@ export async function restore(context: CommandContext, component: string, option
     const { control, host } = session;
     const parts = control.backups;
     const execution = control.newExecutionId('restore');
-    const into = intoOf(options, join(parts.scratchDirectory, `holdfast-restored-${execution}`));
+    const into = intoOf(options, scratchCopyPath(parts.scratchDirectory, execution));
     const on = options.on === undefined ? {} : { on: options.on };
     await placeOf(parts, { component, into, ...on }).requireEmpty();
     const plan = await planRestore(
