@@ -5,6 +5,7 @@
  * paths of lower-case words: `executions/failover-01.../events/000012`.
  */
 import type { Json } from '../base/json.ts';
+import type { StoreReport } from './store-report.ts';
 
 export interface Entry {
   readonly key: string;
@@ -80,5 +81,7 @@ export interface StateStore {
   /** Gives it up at once; nothing happens where it is already lost. */
   releaseLease(lease: Lease): Promise<void>;
   readLease(name: string): Promise<LeaseInfo | undefined>;
+  /** Absent where there is nothing to tell that people would want to know. */
+  readReport?(): Promise<StoreReport>;
   close(): Promise<void>;
 }

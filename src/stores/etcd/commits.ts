@@ -58,15 +58,20 @@ export class Commits {
 
   async #send(prepared: readonly Prepared[]): Promise<number> {
     const { keys } = this.#cluster;
-    const compares = [this.#cluster.guard, ...prepared.flatMap(({ change }) => this.#comparesOf(change))];
-    const operations = prepared.map(({ change, value }): Operation => {
+    const compares = [...this.#cluster.guards, ...prepared.flatMap(({ change }) => this.#comparesOf(change))];
+    const changes = prepared.map(({ change, value }): Operation => {
       const key = keys.entry(change.key);
       return value === undefined ? { request_delete_range: { key } } : { request_put: { key, value } };
     });
-    const request = buildTransaction(compares, operations);
+    const pulse: Operation = { request_put: { key: keys.pulse, value: Buffer.alloc(0) } };
+    const request = buildTransaction(compares, [...changes, pulse]);
     const answer = await this.#cluster.ask('KV/Txn', request, { change: true });
     const refusal = refusalOf(request, answer);
-    if (refusal === undefined) return Number(answer.header.revision);
+    if (refusal === undefined) {
+      const revision = Number(answer.header.revision);
+      this.#cluster.changed(revision);
+      return revision;
+    }
     throw this.#explain(prepared, refusal);
   }
 
@@ -83,11 +88,8 @@ export class Commits {
 
   /** Which of the expectations did not hold, the first of them. */
   #explain(prepared: readonly Prepared[], stood: ReadonlyMap<string, KeyValue | undefined>): HoldfastError {
-    const { keys, guard, identity } = this.#cluster;
-    const identityKey = keys.identity.toString('utf8');
-    const identityKv = stood.get(identityKey);
-    const isSame = 'mod_revision' in guard && Number(identityKv?.mod_revision) === guard.mod_revision;
-    if (stood.has(identityKey) && !isSame) return this.#cluster.condemnForIdentity(identityKv);
+    const { keys, identity } = this.#cluster;
+    this.#cluster.requireGuards(stood.get(keys.identity.toString('utf8')), stood.get(keys.pulse.toString('utf8')));
     for (const { change } of prepared) {
       const lease = change.kind === 'put' ? change.lease : undefined;
       const heldKey = lease && keys.held(lease.name).toString('utf8');

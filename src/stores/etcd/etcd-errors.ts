@@ -68,7 +68,7 @@ export function storeError(thrown: unknown, subject: string, change?: 'change'):
   if (code === grpcCode.denied || /permission denied/.test(message))
     return fail('SYSTEM_WRONG_CREDENTIALS', {
       ...parts,
-      hint: 'Give the role of that user in etcd read and write permission on the whole prefix of the platform.',
+      hint: 'Who asks (state.etcd.user, or the name in the certificate) needs a role with read and write permission on the whole prefix of the platform.',
     });
   if (credentialWords.test(message))
     return fail('SYSTEM_WRONG_CREDENTIALS', {

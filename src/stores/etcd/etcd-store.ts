@@ -5,15 +5,18 @@
  * off answers with an error and never with old data. Everything has a time-out. Dying at any instant loses no commit that was acknowledged and shows none by halves.
  */
 import { assert } from '../../base/assert.ts';
-import { fail } from '../../base/errors.ts';
+import { fail, type HoldfastError } from '../../base/errors.ts';
 import type { Json } from '../../base/json.ts';
 import type { Change, Entry, Lease, LeaseInfo, StateStore, StoreEvent } from '../../contracts/state-store.ts';
+import type { StoreReport } from '../../contracts/store-report.ts';
 import { Commits } from './commits.ts';
-import { GuardedCluster } from './guarded-cluster.ts';
+import { acceptState, GuardedCluster } from './guarded-cluster.ts';
 import { Leases } from './leases.ts';
 import { Members, type MembersOptions } from './members.ts';
 import type { KeyValue } from './messages.ts';
 import { type ReadOptions, readEntries } from './read-entries.ts';
+import { readReport } from './report.ts';
+import { Upkeep } from './upkeep.ts';
 import { Watches } from './watches.ts';
 
 export interface EtcdStoreOptions extends MembersOptions {
@@ -22,15 +25,31 @@ export interface EtcdStoreOptions extends MembersOptions {
   readonly prefix: string;
   /** Where this machine keeps what it has seen of the state. */
   readonly directory: string;
+  /** For how long changes are kept that something newer has replaced, at least (default 1 h), and how often that is looked at (default every 5 min). */
+  readonly keepHistoryMs?: number;
+  readonly upkeepEveryMs?: number;
 }
+
+const keepHistoryMsDefault = 3_600_000;
+const upkeepEveryMsDefault = 300_000;
 
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStore> {
   const members = await Members.open(options);
   try {
-    return new EtcdStore(await GuardedCluster.open({ ...options, members }, { create: true }));
+    return new EtcdStore(await GuardedCluster.open({ ...options, members }, { create: true }), options);
   } catch (error) {
     members.close();
     throw error;
+  }
+}
+
+/** A person says that a state which went back, or changed its cluster, is to be worked with as it is. Resolves to what was the matter with it. */
+export async function acceptEtcdState(options: EtcdStoreOptions, by: string, reason: string): Promise<HoldfastError> {
+  const members = await Members.open(options);
+  try {
+    return await acceptState({ ...options, members }, by, reason);
+  } finally {
+    members.close();
   }
 }
 
@@ -39,13 +58,18 @@ export class EtcdStore implements StateStore {
   readonly #leases: Leases;
   readonly #commits: Commits;
   readonly #watches: Watches;
+  readonly #upkeep: Upkeep;
   #closing: Promise<void> | undefined;
 
-  constructor(cluster: GuardedCluster) {
+  constructor(cluster: GuardedCluster, options: Pick<EtcdStoreOptions, 'keepHistoryMs' | 'upkeepEveryMs'> = {}) {
     this.#cluster = cluster;
     this.#leases = new Leases(cluster);
     this.#commits = new Commits(cluster, this.#leases);
     this.#watches = new Watches(cluster);
+    this.#upkeep = new Upkeep(cluster, this.#leases, {
+      keepHistoryMs: options.keepHistoryMs ?? keepHistoryMsDefault,
+      everyMs: options.upkeepEveryMs ?? upkeepEveryMsDefault,
+    });
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -95,9 +119,15 @@ export class EtcdStore implements StateStore {
     return await this.#leases.read(name);
   }
 
+  async readReport(): Promise<StoreReport> {
+    this.#requireOpen();
+    return await readReport(this.#cluster, this.#leases);
+  }
+
   close(): Promise<void> {
     this.#closing ??= (async () => {
       this.#watches.close();
+      await this.#upkeep.close();
       await this.#commits.settle();
       await this.#cluster.close();
     })();
@@ -109,10 +139,8 @@ export class EtcdStore implements StateStore {
   }
 
   #entryOf(kv: KeyValue): Entry {
-    return {
-      key: this.#cluster.keys.nameOf(kv.key),
-      value: JSON.parse(kv.value.toString('utf8')) as Json,
-      revision: Number(kv.mod_revision),
-    };
+    const revision = Number(kv.mod_revision);
+    this.#cluster.changed(revision);
+    return { key: this.#cluster.keys.nameOf(kv.key), value: JSON.parse(kv.value.toString('utf8')) as Json, revision };
   }
 }

@@ -33,6 +33,7 @@ export class GuardedCluster {
   /** Unchanged as long as nobody has accepted, moved or replaced the state. */
   readonly #identityRevision: number;
   #highest: number;
+  #newestChange = 0;
   #remembered: number;
   #condemned: HoldfastError | undefined;
   #cancelRemember: (() => void) | undefined;
@@ -56,6 +57,7 @@ export class GuardedCluster {
     const fault = faultOf({ identity, clusterId: header.cluster_id, revision: Number(header.revision) }, platform, remembered, prefix);
     if (fault !== undefined) throw fault;
     const cluster = new GuardedCluster(options, memory, identity, Number(kv.mod_revision), Number(header.revision));
+    cluster.changed(Number(found.pulse?.mod_revision ?? 0));
     await cluster.#remember();
     return cluster;
   }
@@ -76,9 +78,24 @@ export class GuardedCluster {
     return this.#highest;
   }
 
-  /** What every change is bound to: that the state is still the one that was opened. */
-  get guard(): Compare {
-    return { result: 0, target: 2, key: this.keys.identity, mod_revision: this.#identityRevision };
+  /** What every change is bound to: that the state is still the one that was opened, and that the newest change that was seen is in it. A state that went back takes no change. */
+  get guards(): readonly Compare[] {
+    return [
+      { result: 0, target: 2, key: this.keys.identity, mod_revision: this.#identityRevision },
+      { result: 1, target: 2, key: this.keys.pulse, mod_revision: this.#newestChange - 1 },
+    ];
+  }
+
+  /** A change of this revision was made: the pulse has it, or a newer one. */
+  changed(revision: number): void {
+    this.#newestChange = Math.max(this.#newestChange, revision);
+  }
+
+  /** Throws when what stood at the keys of the guards is not what they expect. */
+  requireGuards(identity: KeyValue | undefined, pulse: KeyValue | undefined): void {
+    if (identity === undefined || Number(identity.mod_revision) !== this.#identityRevision) throw this.#condemnForIdentity(identity);
+    const revision = Number(pulse?.mod_revision ?? 0);
+    if (revision < this.#newestChange) throw this.condemn(wentBack(this.keys.prefix, revision, this.#newestChange));
   }
 
   /** Errors are HoldfastErrors. */
@@ -91,7 +108,9 @@ export class GuardedCluster {
     } catch (thrown) {
       throw storeError(thrown, this.keys.prefix, options.change ? 'change' : undefined);
     }
-    this.note((answer as Answer).header, name.startsWith('KV/') ? floor : undefined);
+    const { header } = answer as Partial<Answer>;
+    // Some versions send none with a list of alarms.
+    if (header) this.note(header, name.startsWith('KV/') ? floor : undefined);
     return answer;
   }
 
@@ -124,7 +143,7 @@ export class GuardedCluster {
   }
 
   /** The record of the identity is another one, or gone. */
-  condemnForIdentity(kv: KeyValue | undefined): HoldfastError {
+  #condemnForIdentity(kv: KeyValue | undefined): HoldfastError {
     const message =
       kv === undefined
         ? 'the state was removed while it was in use'
@@ -155,7 +174,7 @@ export class GuardedCluster {
   #remember(): Promise<void> {
     this.#remembering = this.#remembering.then(async () => {
       const highest = this.#highest;
-      if (this.#condemned || highest === this.#remembered) return;
+      if (highest === this.#remembered) return;
       try {
         await this.#memory.write(this.identity, highest);
         this.#remembered = highest;
@@ -170,14 +189,17 @@ export class GuardedCluster {
 interface ReadIdentity {
   readonly identity: Identity | undefined;
   readonly kv: KeyValue | undefined;
+  readonly pulse: KeyValue | undefined;
   readonly header: Header;
 }
 
 async function readIdentity(members: Members, prefix: string): Promise<ReadIdentity> {
   try {
-    const answer = await members.call('KV/Range', { key: new Keys(prefix).identity });
-    const kv = answer.kvs[0];
-    return { identity: kv && parseIdentity(kv.value, prefix), kv, header: answer.header };
+    const keys = new Keys(prefix);
+    const success = [{ request_range: { key: keys.identity } }, { request_range: { key: keys.pulse } }];
+    const answer = await members.call('KV/Txn', { compare: [], success, failure: [] });
+    const [kv, pulse] = answer.responses.map(({ response_range }) => response_range?.kvs[0]);
+    return { identity: kv && parseIdentity(kv.value, prefix), kv, pulse, header: answer.header };
   } catch (thrown) {
     throw storeError(thrown, prefix);
   }

@@ -13,6 +13,11 @@ export class Keys {
     return Buffer.from(`${this.prefix}identity`);
   }
 
+  /** Each change of the state writes it: its revision is that of the newest one. */
+  get pulse(): Buffer {
+    return Buffer.from(`${this.prefix}pulse`);
+  }
+
   /** There only while a state is being copied here. */
   get copying(): Buffer {
     return Buffer.from(`${this.prefix}copying`);

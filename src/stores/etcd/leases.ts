@@ -58,24 +58,25 @@ export class Leases {
 
   /** Undefined: somebody else was faster, or the leader changed; look again. */
   async #take(name: string, holder: string, ttlMs: number): Promise<Lease | undefined> {
-    const { keys, guard } = this.#cluster;
+    const { keys, guards } = this.#cluster;
     const askedMs = this.#cluster.host.clock.monotonicMs();
     const leaseId = await this.#grant(ttlMs);
     const isFree: Compare = { result: 0, target: 1, key: keys.held(name), create_revision: 0 };
     const request = {
-      compare: [guard, isFree],
+      compare: [...guards, isFree],
       success: [
         { request_put: { key: keys.held(name), value: Buffer.from(holder), lease: leaseId } },
         { request_put: { key: keys.lease(name), value: Buffer.from(JSON.stringify({ holder })) } },
       ],
-      failure: [{ request_range: { key: keys.identity } }],
+      failure: [{ request_range: { key: keys.identity } }, { request_range: { key: keys.pulse } }],
     };
     let token: number;
     try {
       const answer = await this.#cluster.ask('KV/Txn', request, { change: true });
       if (!answer.succeeded) {
         await this.#revoke(leaseId);
-        this.#requireSameState(answer.responses[0]?.response_range?.kvs[0]);
+        const [identity, pulse] = answer.responses.map(({ response_range }) => response_range?.kvs[0]);
+        this.#cluster.requireGuards(identity, pulse);
         return undefined;
       }
       token = this.#tokenOf(Number(answer.header.revision));
@@ -92,7 +93,7 @@ export class Leases {
 
   /** The holder asks again: its lease goes on, for the longer of the two times. */
   async #keep(name: string, held: Held, ttlMs: number): Promise<Lease | undefined> {
-    const { keys, guard } = this.#cluster;
+    const { keys, guards } = this.#cluster;
     const about = await this.#cluster.ask('Lease/LeaseTimeToLive', { ID: held.leaseId });
     const granted = Number((about as { readonly grantedTTL?: string }).grantedTTL ?? 0) * 1_000;
     if (granted >= ttlMs) {
@@ -103,7 +104,7 @@ export class Leases {
     const leaseId = await this.#grant(ttlMs);
     // Safe to do twice: it puts the same value on the same lease.
     const answer = await this.#cluster.ask('KV/Txn', {
-      compare: [guard, ...this.guardOf({ name, holder: held.holder, token: held.token })],
+      compare: [...guards, ...this.guardOf({ name, holder: held.holder, token: held.token })],
       success: [{ request_put: { key: keys.held(name), value: Buffer.from(held.holder), lease: leaseId } }],
       failure: [],
     });
@@ -228,12 +229,6 @@ export class Leases {
     await this.#cluster.ask('Lease/LeaseRevoke', { ID: leaseId }).catch((thrown) => {
       this.#cluster.host.log.debug('state-lease-not-revoked', { message: asHoldfastError(thrown).message });
     });
-  }
-
-  #requireSameState(identity: KeyValue | undefined): void {
-    const { guard } = this.#cluster;
-    if (identity !== undefined && 'mod_revision' in guard && Number(identity.mod_revision) === guard.mod_revision) return;
-    throw this.#cluster.condemnForIdentity(identity);
   }
 }
 

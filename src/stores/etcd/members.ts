@@ -115,7 +115,7 @@ export class Members {
       try {
         return await this.#attempt(name, request, endpoint, {
           leftMs,
-          attemptMs: Math.max(100, totalMs / 3),
+          attemptMs: options.endpoint === undefined ? Math.max(100, totalMs / 3) : totalMs,
           change: options.change ?? false,
         });
       } catch (thrown) {

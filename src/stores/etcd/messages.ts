@@ -187,11 +187,11 @@ export type Operation =
   | { readonly request_put: { readonly key: Buffer; readonly value: Buffer; readonly lease?: string } }
   | { readonly request_delete_range: { readonly key: Buffer; readonly range_end?: Buffer } }
   | { readonly request_txn: TxnRequest };
-/** `result` 0: equal, 3: not equal. `target` 1: creation, 2: last change, 3: value. */
+/** `result` 0: equal, 1: greater. `target` 1: creation, 2: last change, 3: value. */
 export type Compare =
-  | { readonly result: 0 | 3; readonly target: 1; readonly key: Buffer; readonly range_end?: Buffer; readonly create_revision: number }
-  | { readonly result: 0 | 3; readonly target: 2; readonly key: Buffer; readonly mod_revision: number }
-  | { readonly result: 0 | 3; readonly target: 3; readonly key: Buffer; readonly value: Buffer };
+  | { readonly result: 0 | 1; readonly target: 1; readonly key: Buffer; readonly range_end?: Buffer; readonly create_revision: number }
+  | { readonly result: 0 | 1; readonly target: 2; readonly key: Buffer; readonly mod_revision: number }
+  | { readonly result: 0 | 1; readonly target: 3; readonly key: Buffer; readonly value: Buffer };
 export interface TxnRequest {
   readonly compare: readonly Compare[];
   readonly success: readonly Operation[];

@@ -199,7 +199,9 @@ class Watch {
     }
     // Only now: one commit may have made several changes under one revision.
     const last = answer.events.at(-1);
-    if (last !== undefined) this.#moveTo(Number(last.kv.mod_revision));
+    if (last === undefined) return undefined;
+    this.#moveTo(Number(last.kv.mod_revision));
+    this.#cluster.changed(Number(last.kv.mod_revision));
     return undefined;
   }
 
