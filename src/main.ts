@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline/promises';
 import { cacheDirectory } from './cache-directory.ts';
 import type { Terminal } from './cli/terminal.ts';
@@ -47,6 +47,9 @@ function endOnSignals(): AbortSignal {
   return ending.signal;
 }
 
+/** It stays for as long as the controller does, and has little to do. */
+const guardFlags = ['--max-semi-space-size=1', '--max-old-space-size=128'];
+
 function versionOfPackage(): string {
   const text = readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8');
   return String((JSON.parse(text) as { version: unknown }).version);
@@ -78,6 +81,7 @@ export async function processWiring(overrides: Partial<Wiring> = {}): Promise<Wi
       return await openEtcdStore({ ...state.etcd, host, platform, directory });
     },
     openHands: (host) => (spec) => openHands(spec, { host }),
+    guardCommand: [process.execPath, ...guardFlags, join(import.meta.dirname, `guard${extname(import.meta.filename)}`)],
     serveMetrics: async (face) => (await import('./api/serve-metrics.ts')).serveMetrics(face),
     ...overrides,
   };

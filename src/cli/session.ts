@@ -1,10 +1,12 @@
 /** What every command that works on a platform needs: the spec, the state, a control; opened from the global options, closed whatever happens. */
+import { resolve } from 'node:path';
 import { asHoldfastError, fail } from '../base/errors.ts';
 import type { StateStore } from '../contracts/state-store.ts';
 import { RepositoryOpener } from '../control/backups/repository-opener.ts';
 import { Control } from '../control/control.ts';
 import { presenceLease } from '../control/fleet/opinion-records.ts';
 import { ownRegion } from '../control/fleet/own-region.ts';
+import type { GuardLocation } from '../control/primary/open-keeper.ts';
 import type { Host } from '../host/host.ts';
 import { formatFaults } from '../spec/fault.ts';
 import { faultsOf, loadSpec, readSpecSources } from '../spec/load-spec.ts';
@@ -96,6 +98,7 @@ export async function withSession<T>(
       ...(region === undefined ? {} : { region }),
       ...(cutOff === undefined ? {} : { cutOff }),
       lastKnownFile: lastKnownFile(directory),
+      ...(mode === 'serve' && wiring.guardCommand ? { guard: guardLocation(wiring.guardCommand, directory, wiring) } : {}),
       pid: wiring.pid,
       publish,
       openRepository: (repository) => repositories.open(repository),
@@ -136,6 +139,12 @@ function controllerName(spec: Spec, what: string, region: string | undefined, { 
   const chance = Buffer.from(host.random.bytes(nameBytes)).toString('hex');
   return `${region === undefined ? '' : `${region}/`}${what}-${pid}-${chance}`;
 }
+
+/** It outlives this process, which may stand elsewhere by then. */
+const guardLocation = (command: readonly string[], directory: string, wiring: Wiring): GuardLocation => ({
+  command,
+  directory: resolve(wiring.workingDirectory ?? '.', directory),
+});
 
 /** A place with room for a restored copy of everything; not the memory of the machine, which /tmp often is. */
 const scratchDirectory = (wiring: Wiring): string => wiring.environment.HOLDFAST_SCRATCH ?? '/var/tmp';

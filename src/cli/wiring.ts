@@ -33,6 +33,8 @@ export interface Wiring {
     readonly state?: StateSpec;
   }): Promise<StateStore>;
   openHands(host: Host): OpenHands;
+  /** How the guard of a region is started: the program and its first arguments. Absent: there are none. */
+  readonly guardCommand?: readonly string[];
   /** Answers Prometheus; SYSTEM_REFUSED where the address can't be had. */
   serveMetrics(face: { readonly host: Host; readonly address: ListenAddress; readonly reader: MetricsReader }): Promise<HttpListener>;
 }

@@ -21,6 +21,7 @@ import { checkHands } from './check-hands.ts';
 import { type CutOff, Fleet } from './fleet/fleet.ts';
 import { type OpenHands, type OpenSites, openSites } from './open-sites.ts';
 import { OwnVotes } from './own-votes.ts';
+import type { GuardLocation } from './primary/open-keeper.ts';
 import { readRecoveries, readTimings } from './timings.ts';
 import type { PlatformParts } from './verbs/platform-verb.ts';
 import type { ViewParts } from './view.ts';
@@ -41,6 +42,8 @@ export interface ControlParts {
   readonly version?: string;
   /** Where a controller keeps what it last read of a shared state. */
   readonly lastKnownFile?: string;
+  /** Where the guard of this controller's region is started and found; without it no right to serve is held by lease. */
+  readonly guard?: GuardLocation;
   /** The shared state can't be reached, and `store` only stands in for it. */
   readonly cutOff?: CutOff;
   readonly pid: number;

@@ -12,6 +12,7 @@ import type { Archivers } from '../backups/archivers.ts';
 import type { BackupScheduler } from '../backups/backup-scheduler.ts';
 import type { Control } from '../control.ts';
 import type { Decider } from '../decider.ts';
+import { openKeeper } from '../primary/open-keeper.ts';
 import type { RunningExecutions } from '../running-executions.ts';
 import type { Fleet } from './fleet.ts';
 import { keepWatching } from './keep-watching.ts';
@@ -102,6 +103,7 @@ export class Member {
     const { control, decider, executions, signal } = this.#parts;
     const { host } = control.parts;
     await this.#presence.take(signal);
+    const keeper = this.#openKeeper();
     const unwatch = [
       control.watch.onChange(() => this.#somethingChanged()),
       this.#follow(opinionPrefix, () => this.#opinionsChanged()),
@@ -109,6 +111,7 @@ export class Member {
     ];
     try {
       await control.startWatching();
+      keeper?.start();
       await onReady();
       while (!signal.aborted) {
         await this.#turn();
@@ -119,8 +122,16 @@ export class Member {
       this.#publisher.stop();
       decider.stop();
       await Promise.allSettled([this.#endTerm(), executions.ended()]);
+      await keeper?.stop();
       await Promise.allSettled([this.#lead.release(), this.#presence.release()]);
     }
+  }
+
+  /** Nothing of it is told apart from the turns of this controller: it has turns of its own, which nothing here can hold up. */
+  #openKeeper() {
+    const { control, region } = this.#parts;
+    const { spec, store, host, guard } = control.parts;
+    return guard && openKeeper({ spec, region, store, host, sites: control.sites, watch: control.watch, guard });
   }
 
   #follow(prefix: string, onPut: (key: string, value: unknown) => void): () => void {

@@ -22,7 +22,6 @@ import {
 const helloTimeoutMs = 1_000;
 const startTimeoutMs = 15_000;
 const startPollMs = 20;
-const configureTimeoutMs = 40_000;
 
 /** `replaced`: another controller of this region has taken it over. */
 export type GuardEnd = 'gone' | 'replaced';
@@ -53,6 +52,8 @@ export interface GuardPlace {
   readonly command: readonly string[];
   readonly directory: string;
   readonly answerTimeoutMs: number;
+  /** It opens the sites and tries the hands. */
+  readonly configureTimeoutMs: number;
 }
 
 /** A path of a socket has at most 107 bytes. */
@@ -71,7 +72,7 @@ export async function openGuard(place: GuardPlace, setup: GuardSetup): Promise<G
   const link = new SocketLink(connection, hello, host, place.answerTimeoutMs);
   try {
     const clock = clockName(host.clock);
-    const answer = await link.ask({ kind: 'configure', clock, setup: encodeSetup(setup) }, configureTimeoutMs);
+    const answer = await link.ask({ kind: 'configure', clock, setup: encodeSetup(setup) }, place.configureTimeoutMs);
     link.trial = answer.trial as GuardTrial;
     return link;
   } catch (thrown) {

@@ -56,6 +56,7 @@ export class Guard {
     if (token < this.#token) throw tooLate(`a lease with token ${this.#token} came after this one`);
     if (deadlineMs <= nowMs) throw tooLate('the deadline has passed already');
     this.#deadlineMs = this.#state === 'armed' && token === this.#token ? Math.max(this.#deadlineMs, deadlineMs) : deadlineMs;
+    if (this.#state !== 'armed') this.#parts.log.info('guard.armed', { token });
     this.#token = token;
     this.#holder = holder;
     this.#state = 'armed';

@@ -45,23 +45,23 @@ export class RegionFencer {
     const uncovered: Record<string, string> = {};
     const covered: string[] = [];
     let tookMs = 0;
-    for (const site of sites) {
+    const tryOne = async (site: FencedSite) => {
       const lacks = whatLacks(site);
-      if (lacks !== undefined) {
-        uncovered[site.component] = lacks;
-        continue;
-      }
-      try {
-        await this.#look(site, trialTimeoutMs);
-        const beganMs = steadyMs(clock);
-        await this.#look(site, trialTimeoutMs);
-        tookMs = Math.max(tookMs, steadyMs(clock) - beganMs);
-        covered.push(site.component);
-      } catch (thrown) {
+      if (lacks !== undefined) throw fail('HANDS_MISSING', { message: lacks });
+      await this.#look(site, trialTimeoutMs);
+      const beganMs = steadyMs(clock);
+      await this.#look(site, trialTimeoutMs);
+      tookMs = Math.max(tookMs, steadyMs(clock) - beganMs);
+      covered.push(site.component);
+    };
+    // All at once, as a fence would.
+    const tries = sites.map((site) =>
+      tryOne(site).catch((thrown: unknown) => {
         uncovered[site.component] = asHoldfastError(thrown).message;
-      }
-    }
-    return { covered, uncovered, tookMs: Math.ceil(tookMs) };
+      }),
+    );
+    await Promise.all(tries);
+    return { covered: covered.sort(), uncovered, tookMs: Math.ceil(tookMs) };
   }
 
   /** Resolves to the evidence, by component, once all those are fenced. The others are begun beside them, and nobody waits for them. */
