@@ -1,5 +1,4 @@
 /** What a state store says of itself, to people. */
-import type { LeaseInfo } from './state-store.ts';
 
 export interface StoreMember {
   readonly name: string;
@@ -28,5 +27,6 @@ export interface StoreReport {
   /** It takes no more writes. */
   readonly isFull: boolean;
   readonly members: readonly StoreMember[];
-  readonly leases: readonly LeaseInfo[];
+  /** Each that was ever taken, with who took it last. */
+  readonly leases: readonly { readonly name: string; readonly holder: string; readonly token: number; readonly held: boolean }[];
 }
