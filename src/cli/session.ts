@@ -101,6 +101,7 @@ export async function withSession<T>(
       ...(mode === 'serve' && wiring.guardCommand ? { guard: guardLocation(wiring.guardCommand, directory, wiring) } : {}),
       pid: wiring.pid,
       publish,
+      leadsAlone: mode === 'act' && !served,
       openRepository: (repository) => repositories.open(repository),
       scratchDirectory: scratchDirectory(wiring),
     });

@@ -44,6 +44,8 @@ export interface ControlParts {
   readonly lastKnownFile?: string;
   /** Where the guard of this controller's region is started and found; without it no right to serve is held by lease. */
   readonly guard?: GuardLocation;
+  /** Nobody else is there: this process writes canaries and records for as long as it works. */
+  readonly leadsAlone?: boolean;
   /** The shared state can't be reached, and `store` only stands in for it. */
   readonly cutOff?: CutOff;
   readonly pid: number;
@@ -120,6 +122,7 @@ export class Control {
     this.watch.start();
     const entry = await ensurePlatformState(store, spec.name, activeRegionOf(spec));
     this.watch.aim(entry.state.activeRegion, entry.state.epoch);
+    if (this.parts.leadsAlone) await this.watch.lead(true);
     // An execution that has ended, here or in another process, leaves things other than they were: look now, not at the next turn.
     this.#unwatchExecutions = store.watch(journalKeys.openPrefix, (event) => event.kind === 'delete' && void this.watch.probeAll(), {
       onError: (error) => host.log.error('control.executions-watch-lost', { message: error.message }),
