@@ -7,16 +7,16 @@ import { ToyPlatform } from '../../../test/fakes/toy-control.ts';
 import { toySpecText } from '../../../test/fakes/toy-platform.ts';
 import { ToyStoreBackups } from '../../../test/fakes/toy-store-backups.ts';
 import { fail } from '../../base/errors.ts';
-import { listExecutions } from '../../state/journal.ts';
+import { listExecutions, listOpenExecutions } from '../../state/journal.ts';
 import { executionUnderWay } from '../executions.ts';
 import { readBackupStatus } from './backup-status.ts';
 import { RepositoryOpener } from './repository-opener.ts';
 
 const backup = `    backup:
-      - { what: base, every: "0 * * * *", jitter: 0%, keep: { proven: 2 }, prove: { every: "30 4 * * *", level: P4, jitter: 0%, targets: newest, within: 20s } }
+      - { what: base, every: "*/10 * * * *", jitter: 0%, keep: { proven: 2 }, prove: { every: "25 0 * * *", level: P4, jitter: 0%, targets: newest, within: 20s } }
       - { what: log, continuous: true, keep: 7d }
 `;
-const text = toySpecText('{ automatic: true, grace: 1s }', 'repositories: { main: { driver: memory, prune: "0 6 * * *" } }\n').replace(
+const text = toySpecText('{ automatic: true, grace: 1s }', 'repositories: { main: { driver: memory, prune: "35 * * * *" } }\n').replace(
   '    replication: synchronous\n',
   `    replication: synchronous\n${backup}`,
 );
@@ -34,12 +34,12 @@ beforeEach(async () => {
 });
 afterEach(() => platform.close());
 
-/** Compression has threads of its own: real time has to go by beside the virtual one. */
+/** Compression has threads of its own: while an execution is under way real time has to go by beside the virtual one. */
 const until = async (holds: () => boolean | Promise<boolean>, withinMs = 30_000, stepMs = 100) => {
   for (let goneMs = 0; goneMs <= withinMs; goneMs += stepMs) {
     if (await holds()) return;
     await platform.host.clock.advance(stepMs);
-    await delay(1);
+    if ((await listOpenExecutions(platform.state.open())).length > 0) await delay(1);
   }
   throw new Error(`it did not come to hold within ${withinMs} ms of virtual time`);
 };
@@ -53,22 +53,23 @@ const run = async (line: string) => {
   const result = await holdfast(platform, line.split(' '), { withinMs: 3_600_000, meanwhile: () => delay(1) });
   return { ...result, answer: line.includes('--json') ? (result.json() as Record<string, never>) : undefined };
 };
-const hour = 3_600_000;
+/** Between two scheduled backups. Each virtual second costs many looks at sites: what has to come several times comes often. */
+const period = 10 * 60_000;
 
 describe('serve', () => {
-  it('[S5-03] takes the first backup at once, the next ones by the hour, each an execution, none twice', async () => {
+  it('[S5-03] takes the first backup at once, the next ones by the clock, each an execution, none twice', async () => {
     await platform.serve();
     await until(async () => (await ended('backup')).length === 1);
     expect((await ended('backup'))[0]).toMatchObject({ status: 'done', reason: 'there is none yet', startedBy: 'serve-1' });
-    await until(async () => (await ended('backup')).length === 3, 3 * hour, 5_000);
+    await until(async () => (await ended('backup')).length === 3, 3 * period, 1_000);
     const begun = (await ended('backup')).map(({ startedAtMs }) => startedAtMs);
-    expect(begun.slice(1).map((ms) => ms % hour < 10_000)).toEqual([true, true]);
+    expect(begun.slice(1).map((ms) => ms % period < 10_000)).toEqual([true, true]);
     expect(store.taken).toEqual(['east', 'east', 'east']);
   });
 
   it('[S4-42] proves by schedule, and the proof is in the repository', async () => {
     await platform.serve();
-    await until(async () => (await ended('proof')).length === 1, 6 * hour, 10_000);
+    await until(async () => (await ended('proof')).length === 1, 3 * period, 1_000);
     expect((await ended('proof'))[0]).toMatchObject({ status: 'done' });
     const { answer } = await run('backups db --json');
     const levels = (answer as unknown as { backups: { level: string }[] }).backups.map(({ level }) => level);
@@ -78,8 +79,8 @@ describe('serve', () => {
 
   it('[S5-08] prunes by schedule where the spec says so: what is not proven stays', async () => {
     await platform.serve();
-    await until(async () => (await ended('prune')).length === 1, 8 * hour, 20_000);
-    expect((await ended('prune'))[0]).toMatchObject({ status: 'done', reason: 'every 0 6 * * *' });
+    await until(async () => (await ended('prune')).length === 1, 4 * period, 1_000);
+    expect((await ended('prune'))[0]).toMatchObject({ status: 'done', reason: 'every 35 * * * *' });
     const { answer } = await run('backups db --json');
     expect((answer as unknown as { backups: unknown[] }).backups.length).toBe((await ended('backup')).length);
   });
@@ -110,7 +111,7 @@ describe('serve', () => {
     const { control } = await platform.serve();
     await until(() => store.taken.length === 1);
     // The next one is due while the failover is under way.
-    await letGoBy(hour - 20_000 - (platform.host.clock.nowMs() % hour), 2_000);
+    await letGoBy(period - 20_000 - (platform.host.clock.nowMs() % period), 2_000);
     const waiting: (() => void)[] = [];
     platform.world.beforeApply = () => new Promise<void>((resolve) => void waiting.push(resolve));
     platform.world.kill('east');
@@ -118,13 +119,13 @@ describe('serve', () => {
     release();
     await until(async () => (await ended('backup')).length === 1);
     await letGoBy(22_000);
-    expect(platform.host.clock.nowMs() % hour).toBeLessThan(30_000);
+    expect(platform.host.clock.nowMs() % period).toBeLessThan(30_000);
     expect(store.taken).toEqual(['east']);
     platform.world.beforeApply = undefined;
     for (const goOn of waiting) goOn();
     await until(async () => (await ended('failover')).length === 1);
     store.duringTake = async () => {};
-    await until(() => store.taken.length === 2, hour, 1_000);
+    await until(() => store.taken.length === 2, period, 1_000);
     expect(store.taken[1]).toBe('west');
   });
 
@@ -145,14 +146,14 @@ describe('serve', () => {
     await until(async () => (await status())?.region === 'west');
   });
 
-  it('a backup that fails ends as failed, holds nothing up, and is tried again before the next hour', async () => {
+  it('a backup that fails ends as failed, holds nothing up, and is tried again before the next one is due', async () => {
     let tries = 0;
     store.duringTake = async () => {
       tries += 1;
       if (tries === 1) throw fail('BACKUP_TOOL_FAILED', { message: 'the tool broke' });
     };
     await platform.serve();
-    await until(async () => (await ended('backup')).length === 2, hour, 5_000);
+    await until(async () => (await ended('backup')).length === 2, period, 1_000);
     expect((await ended('backup')).map(({ status, reason }) => [status, reason])).toEqual([
       ['failed', 'there is none yet'],
       ['done', 'the one before failed'],
@@ -325,7 +326,7 @@ describe('commands', () => {
     const alarmsOf = (answer: unknown) => (answer as { backups: { alarm: string; message: string }[] }).backups.map(({ alarm }) => alarm);
     expect(alarmsOf(none.answer)).toEqual(expect.arrayContaining(['backup-missing', 'archive-stopped']));
     await run('backup db');
-    await platform.host.clock.advance(7 * hour);
+    await platform.host.clock.advance(7 * 3_600_000);
     const old = (await run('check --json')).answer as unknown as { backups: { alarm: string; message: string }[] };
     expect(old.backups.find(({ alarm }) => alarm === 'backup-missing')?.message).toMatch(/the newest base backup of db is 7 h/);
   });
