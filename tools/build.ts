@@ -20,6 +20,7 @@ export async function buildPackage(into: string): Promise<readonly string[]> {
     holdfast: join(root, 'src', 'main.ts'),
     'wal-push': join(root, 'src', 'wal-push.ts'),
     guard: join(root, 'src', 'guard.ts'),
+    'unpack-thread': join(root, 'src', 'unpack-thread.ts'),
   };
   const bundle = await rolldown({ input, platform: 'node', external: leftOut, cwd: root });
   try {

@@ -267,6 +267,20 @@ export interface Processes {
   isGone?(self: string): boolean;
 }
 
+export interface ThreadRequest {
+  /** Of a module of the program: `unpack`. */
+  readonly name: string;
+  readonly request: JsonObject;
+  /** Its memory is moved to the thread: whoever yields a piece does not use it again. */
+  readonly input: AsyncIterable<Uint8Array>;
+  onProgress(amount: number): void;
+}
+
+export interface Threads {
+  /** Resolves to what the module made of its input, or rejects as it did; where the input fails, as that did. The input is read a few pieces ahead, no further. */
+  run(request: ThreadRequest): Promise<JsonObject>;
+}
+
 export interface Log {
   debug(event: string, fields?: JsonObject): void;
   info(event: string, fields?: JsonObject): void;
@@ -289,6 +303,8 @@ export interface Host {
   readonly files: Files;
   readonly fileStreams: FileStreams;
   readonly net: Net;
+  /** Absent where everything runs in one thread. */
+  readonly threads?: Threads;
   readonly processes: Processes;
   readonly log: Log;
   readonly secrets: SecretSource;

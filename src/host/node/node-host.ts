@@ -8,6 +8,7 @@ import { nodeNet } from './net.ts';
 import { nodeProcesses } from './processes.ts';
 import { nodeRandom } from './random.ts';
 import { nodeSecrets } from './secrets.ts';
+import { nodeThreads } from './threads.ts';
 
 export interface NodeHostOptions {
   readonly logLevel?: LogLevel;
@@ -23,6 +24,7 @@ export function nodeHost(options: NodeHostOptions = {}): Host {
     fileStreams: nodeFileStreams(),
     net: nodeNet(),
     processes: nodeProcesses(),
+    threads: nodeThreads(),
     log: nodeLog({
       ...(options.logLevel === undefined ? {} : { level: options.logLevel }),
       ...(options.logTo === undefined ? {} : { to: options.logTo }),

@@ -11,9 +11,8 @@ import { fail } from '../../../base/errors.ts';
 import type { BackupReader } from '../../../contracts/backup.ts';
 import type { Host } from '../../../host/host.ts';
 import type { BackupDetails } from './backup-details.ts';
-import { decompress } from './decompress.ts';
 import { giveToOwner, type Programs } from './programs.ts';
-import { unpackTar } from './unpack-tar.ts';
+import { unpackPart } from './unpack-part.ts';
 
 const tarPart = /^(base|\d+)\.tar(\.zst)?$/;
 const tellEveryBytes = 64 * 1024 * 1024;
@@ -71,8 +70,8 @@ export async function unpackFiles(
     backup.parts.flatMap(({ name }) => {
       const match = tarPart.exec(name);
       if (!match) return [];
-      const content = match[2] === undefined ? backup.readPart(name) : decompress(name, backup.readPart(name));
-      return [unpackTar(host, content, match[1] === 'base' ? place.data : `${place.spaces}/${match[1]}`, onBytes)];
+      const part = { name, compressed: match[2] !== undefined };
+      return [unpackPart(host, backup, part, match[1] === 'base' ? place.data : `${place.spaces}/${match[1]}`, onBytes)];
     }),
   );
   await writeManifest(host, backup, place.data);

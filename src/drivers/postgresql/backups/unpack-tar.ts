@@ -25,7 +25,7 @@ export interface Unpacked {
 }
 
 export async function unpackTar(
-  host: Host,
+  host: Pick<Host, 'files' | 'fileStreams'>,
   content: AsyncIterable<Uint8Array>,
   into: string,
   onBytes: (bytes: number) => void,
@@ -58,7 +58,7 @@ export async function unpackTar(
 }
 
 async function makeEntry(
-  host: Host,
+  host: Pick<Host, 'files' | 'fileStreams'>,
   entry: Entry,
   into: string,
   source: Pieces,
