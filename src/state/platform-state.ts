@@ -15,6 +15,8 @@ export interface PlatformState extends JsonObject {
   readonly epoch: number;
   /** When the active region last changed; undefined when it never has. */
   readonly changedAtMs?: number;
+  /** The epoch under which the active region became it; undefined for the first one. */
+  readonly activeEpoch?: number;
   /** The execution that owns the epoch; undefined for the first one. */
   readonly epochOwner?: string;
   /** Where that execution leads to. */
@@ -83,7 +85,9 @@ export async function setActiveRegion(store: StateStore, epoch: number, region: 
   }
   if (entry.state.activeRegion === region) return;
   const { headingTo: _headingTo, ...rest } = entry.state;
-  await store.commit([{ kind: 'put', key, value: { ...rest, activeRegion: region, changedAtMs: nowMs }, expected: entry.revision }]);
+  await store.commit([
+    { kind: 'put', key, value: { ...rest, activeRegion: region, activeEpoch: epoch, changedAtMs: nowMs }, expected: entry.revision },
+  ]);
 }
 
 export function watchPlatformState(

@@ -7,7 +7,7 @@
 import { asHoldfastError, fail } from '../../base/errors.ts';
 import type { Json, JsonObject } from '../../base/json.ts';
 import type { StateStore } from '../../contracts/state-store.ts';
-import type { Inspection, StepContext, Verb } from '../../contracts/verbs.ts';
+import type { FenceProof, Inspection, StepContext, Verb } from '../../contracts/verbs.ts';
 import type { Clock } from '../../host/host.ts';
 import { type LeaseProof, readLeaseProof } from './lease-proof.ts';
 
@@ -34,36 +34,23 @@ function leaseProof({ store, clock, component, region }: FenceOrLeaseParts, want
 }
 
 async function inspect(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext): Promise<Inspection> {
+  const lease = await leaseProof(parts, want);
+  if ('proof' in lease) return { state: 'done', output: lease };
+  if (parts.fence === undefined) return { state: 'absent', why: lease.why };
   const over = new AbortController();
   const signal = AbortSignal.any([context.signal, over.signal]);
-  const byLease = leaseProof(parts, want).then((found): Inspection => {
-    return 'proof' in found ? { state: 'done', output: found } : { state: 'absent', why: found.why };
+  const byLease = awaitLease(parts, want, context, signal).then((output): Inspection => ({ state: 'done', output }));
+  // What goes wrong with the lease is told by the next look; a driver that can't even look may be helped by the lease, and looks again by itself when it is applied.
+  const byDriver = parts.fence.inspect(want, { ...context, signal }).catch((thrown: unknown): Inspection => {
+    const error = asHoldfastError(thrown);
+    if (context.signal.aborted || error.kind === 'bug' || error.kind === 'invalid') throw thrown;
+    return { state: 'absent', why: error.message };
   });
-  const byDriver = parts.fence?.inspect(want, { ...context, signal });
   try {
-    return await firstDone(byDriver === undefined ? [byLease] : [byDriver, byLease], context);
+    return await Promise.race([byDriver, byLease.catch(() => byDriver)]);
   } finally {
     over.abort(new Error('seen enough'));
   }
-}
-
-/** The first that holds; else what they say, the driver's word first; else the driver's error. */
-async function firstDone(looks: readonly Promise<Inspection>[], context: StepContext): Promise<Inspection> {
-  const done = looks.map(async (look) => {
-    const inspection = await look;
-    if (inspection.state !== 'done') throw new Error(inspection.why);
-    return inspection;
-  });
-  const first = await Promise.any(done).catch(() => undefined);
-  if (first) return first;
-  context.signal.throwIfAborted();
-  const settled = await Promise.allSettled(looks);
-  const seen = settled.flatMap((each) => (each.status === 'fulfilled' && each.value.state !== 'done' ? [each.value] : []));
-  const bug = settled.find((each) => each.status === 'rejected' && asHoldfastError(each.reason).kind === 'bug');
-  if (bug?.status === 'rejected') throw bug.reason;
-  const unreadable = settled.flatMap((each) => (each.status === 'rejected' ? [asHoldfastError(each.reason).message] : []));
-  // What the driver can't tell the lease still may: applying is safe, for the driver looks again by itself.
-  return { state: 'absent', why: [...seen.map(({ why }) => why), ...unreadable].join('; ') };
 }
 
 async function apply(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext): Promise<void> {
@@ -108,11 +95,11 @@ async function driveUntilProven(
   }
 }
 
-async function awaitLease(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext, signal: AbortSignal): Promise<void> {
+async function awaitLease(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext, signal: AbortSignal): Promise<FenceProof> {
   for (;;) {
     try {
       const found = await leaseProof(parts, want);
-      if ('proof' in found) return;
+      if ('proof' in found) return found;
       // Without a fence of its own there is nothing else to wait for.
       if (!found.mayCome && parts.fence === undefined) throw fail('FENCE_NOT_PROVEN', { message: found.why });
     } catch (thrown) {

@@ -63,6 +63,8 @@ export class PrimaryKeeper {
   #opening: Promise<GuardLink> | undefined;
   /** The record that stands in the state is the one of this lease and this guard. */
   #isRecorded = false;
+  /** As last read while the region was the active one. */
+  #activeEpoch = 0;
   #isFirstTurn = true;
   /** Since when (wall clock) it is known that the region is not to serve. */
   #unwantedSinceMs: number | undefined;
@@ -173,7 +175,12 @@ export class PrimaryKeeper {
     const { store, region, ttlMs, clock } = this.#parts;
     const [bar, platform] = await within(clock, ttlMs, Promise.all([readBar(store, region), readPlatformState(store)]));
     if (bar) return 'barred';
-    if (platform?.state.activeRegion === region) return 'wanted';
+    if (platform?.state.activeRegion === region) {
+      // It went and came back while the lease was held: what is written down is of its earlier time.
+      if (this.#activeEpoch !== (platform.state.activeEpoch ?? 0)) this.#isRecorded = false;
+      this.#activeEpoch = platform.state.activeEpoch ?? 0;
+      return 'wanted';
+    }
     return platform?.state.headingTo === region ? 'coming' : 'elsewhere';
   }
 
@@ -380,10 +387,10 @@ export class PrimaryKeeper {
     const { store, region, ttlMs, clock } = this.#parts;
     const guard = this.#guard as GuardLink;
     const lease = this.#lease as Lease;
-    const [before, platform] = await Promise.all([readGuardRecord(store, region), readPlatformState(store)]);
+    const before = await readGuardRecord(store, region);
     const record: GuardRecord = {
       token: lease.token,
-      epoch: platform?.state.epoch ?? 0,
+      activeEpoch: this.#activeEpoch,
       components: components ?? this.#covered,
       ttlMs,
       marginMs: this.#marginMs,

@@ -2,6 +2,9 @@
  * What the state says of who may acknowledge writes: the lease `primary/R`, the bar `primary-bars/R` that a failover puts before it, and the record `primary-guards/R` of what is fenced
  * before that lease is over.
  *
+ * A region that an execution leads back to serves before its controller holds the lease again: the record of its earlier time must not speak for it, so each record names the epoch under
+ * which the region was active.
+ *
  * Invariant: a record that names components was written under the lease whose token it names, after a guard was armed for that token. So once the lease of that token is over, whether it
  * ran out or was given up, those components are fenced; and a lease that is given up without a fence has had its record emptied before.
  */
@@ -24,7 +27,8 @@ export interface PrimaryBar extends JsonObject {
 export interface GuardRecord extends JsonObject {
   /** Of the lease that it was written under. */
   readonly token: number;
-  readonly epoch: number;
+  /** Under which the region became the active one: the record is of that time, and of no later one in which the region may serve without a lease. */
+  readonly activeEpoch: number;
   /** What the guard can fence for certain, by hands that it has tried. */
   readonly components: readonly string[];
   readonly ttlMs: number;

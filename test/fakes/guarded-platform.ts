@@ -1,0 +1,125 @@
+/**
+ * Two guarded regions and an executor that fails one over to the other, on virtual time: the order of its steps is that of the plan, its fence is proven by the end of the lease, or by a look at a
+ * region that can be reached, and it can be killed between any two of them and resumed by another.
+ */
+import { HoldfastError } from '../../src/base/errors.ts';
+import type { StateStore } from '../../src/contracts/state-store.ts';
+import { readLeaseProof } from '../../src/control/primary/lease-proof.ts';
+import { primaryKeys } from '../../src/control/primary/primary-records.ts';
+import { barPrimary, unbarPrimary } from '../../src/control/verbs/bar-verbs.ts';
+import type { PlatformParts } from '../../src/control/verbs/platform-verb.ts';
+import { advanceEpoch, ensurePlatformState, readPlatformState, setActiveRegion } from '../../src/state/platform-state.ts';
+import { GuardedRegion, SimulatedProcess } from './guarded-region.ts';
+import { type FakeClock, fakeClock } from './host.ts';
+import { memoryState } from './memory-store.ts';
+
+export interface Breaks {
+  /** Deliberate mistakes: that the checker finds them shows that it looks. */
+  readonly promoteWithoutProof?: boolean;
+  readonly skipBar?: boolean;
+}
+
+export class GuardedPlatform {
+  readonly clock: FakeClock;
+  readonly store: StateStore;
+  readonly regions: { readonly east: GuardedRegion; readonly west: GuardedRegion };
+  /** Instants at which two regions acknowledged writes. */
+  readonly splits: number[] = [];
+  executor: SimulatedProcess | undefined;
+  failovers = 0;
+  #running: { from: 'east' | 'west'; to: 'east' | 'west'; epoch: number; id: string } | undefined;
+  readonly #breaks: Breaks;
+
+  private constructor(clock: FakeClock, store: StateStore, breaks: Breaks) {
+    this.clock = clock;
+    this.store = store;
+    this.#breaks = breaks;
+    this.regions = {
+      east: new GuardedRegion({ region: 'east', clock, store, serving: true }),
+      west: new GuardedRegion({ region: 'west', clock, store }),
+    };
+  }
+
+  static async start(breaks: Breaks = {}): Promise<GuardedPlatform> {
+    const clock = fakeClock(Date.UTC(2026, 0, 1));
+    const store = memoryState(clock).open();
+    await ensurePlatformState(store, 'orders', 'east');
+    const platform = new GuardedPlatform(clock, store, breaks);
+    for (const region of Object.values(platform.regions)) region.keeper.start();
+    await platform.advance(1_500);
+    return platform;
+  }
+
+  /** In small steps, with a look after each. */
+  async advance(durationMs: number, stepMs = 25): Promise<void> {
+    for (let passedMs = 0; passedMs < durationMs; passedMs += stepMs) {
+      await this.clock.advance(Math.min(stepMs, durationMs - passedMs));
+      if (this.regions.east.serving && this.regions.west.serving) this.splits.push(this.clock.monotonicMs());
+    }
+  }
+
+  /** Begins a failover away from the active region, or goes on with the one that nobody runs. */
+  async execute(): Promise<void> {
+    if (this.executor && !this.executor.dead) return;
+    if (this.#running === undefined) {
+      const state = (await readPlatformState(this.store))?.state;
+      if (!state) throw new Error('there is a platform');
+      const from = state.activeRegion as 'east' | 'west';
+      this.failovers += 1;
+      this.#running = { from, to: from === 'east' ? 'west' : 'east', epoch: state.epoch + 1, id: `failover-${this.failovers}` };
+    }
+    this.executor = new SimulatedProcess();
+    void this.#run(this.executor);
+  }
+
+  get isChanging(): boolean {
+    return this.#running !== undefined;
+  }
+
+  async #run(process: SimulatedProcess): Promise<void> {
+    const running = this.#running;
+    if (!running) return;
+    const { from, to, epoch, id } = running;
+    const parts = { store: this.store, host: { clock: this.clock } } as unknown as PlatformParts;
+    const context = { executionId: id } as never;
+    const step = async (work: () => Promise<unknown>) => {
+      await process.gate();
+      await work();
+      await this.clock.sleep(20);
+      await process.gate();
+    };
+    const until = async (holds: () => Promise<boolean>) => {
+      while (!(await holds())) {
+        await this.clock.sleep(100);
+        await process.gate();
+      }
+    };
+    await step(() => advanceEpoch(this.store, epoch, id, to));
+    if (!this.#breaks.skipBar) await step(() => this.#ensure(barPrimary(parts), { region: from, epoch }, context));
+    await until(async () => {
+      if (this.#breaks.promoteWithoutProof) return true;
+      if (this.#breaks.skipBar) return (await this.store.readLease(primaryKeys.lease(from)))?.held !== true;
+      // As hands do that reach it: seen stopped, behind a bar.
+      if (this.regions[from].way.state === 'open' && !this.regions[from].serving) return true;
+      return 'proof' in (await readLeaseProof(this.store, { region: from, component: 'orders', epoch }, () => 0));
+    });
+    await step(async () => {
+      this.regions[to].serving = true;
+    });
+    await step(() => setActiveRegion(this.store, epoch, to, this.clock.nowMs()));
+    await step(() => this.#ensure(unbarPrimary(parts), { region: to, epoch }, context));
+    this.#running = undefined;
+    process.kill();
+  }
+
+  async #ensure(verb: ReturnType<typeof barPrimary>, want: { region: string; epoch: number }, context: never): Promise<void> {
+    for (;;) {
+      try {
+        if ((await verb.inspect(want, context)).state === 'done') return;
+        await verb.apply(want, context);
+      } catch (thrown) {
+        if (!(thrown instanceof HoldfastError) || thrown.code !== 'STATE_CONFLICT') throw thrown;
+      }
+    }
+  }
+}
