@@ -75,10 +75,17 @@ export async function processWiring(overrides: Partial<Wiring> = {}): Promise<Wi
     signal: endOnSignals(),
     openHost: ({ logLevel, logTo }) => nodeHost({ logLevel, logTo } as Parameters<typeof nodeHost>[0]),
     openStore: async ({ directory, host, platform, state }) => {
-      if (state === undefined) return await openSqliteStore({ path: join(directory, 'state.sqlite'), host, platform });
+      const path = join(directory, 'state.sqlite');
+      if (state === undefined) return await openSqliteStore({ path, host, platform });
       // Its client is large, and only who has such a state needs it.
       const { openEtcdStore } = await import('./stores/etcd/etcd-store.ts');
-      return await openEtcdStore({ ...state.etcd, host, platform, directory });
+      return await openEtcdStore({ ...state.etcd, host, platform, directory, mayBegin: !(await host.files.exists(path)) });
+    },
+    sharedState: {
+      openImport: async ({ directory, host, platform, state }) =>
+        (await import('./stores/etcd/etcd-import.ts')).openEtcdImport({ ...state.etcd, host, platform, directory }),
+      accept: async ({ directory, host, platform, state }, by, reason) =>
+        (await import('./stores/etcd/etcd-store.ts')).acceptEtcdState({ ...state.etcd, host, platform, directory }, by, reason),
     },
     openHands: (host) => (spec) => openHands(spec, { host }),
     guardCommand: [process.execPath, ...guardFlags, join(import.meta.dirname, `guard${extname(import.meta.filename)}`)],

@@ -12,6 +12,7 @@ import { init } from './commands/init.ts';
 import * as look from './commands/look.ts';
 import { type ServeOptions, serve } from './commands/serve.ts';
 import type { GlobalOptions } from './session.ts';
+import { addStateCommands } from './state-commands.ts';
 import { paletteOf } from './terminal.ts';
 import type { Wiring } from './wiring.ts';
 
@@ -68,6 +69,7 @@ export async function runCommandLine(argv: readonly string[], wiring: Wiring): P
   addChangeCommands(program, bind);
   addExecutionCommands(program, bind);
   addBackupCommands(program, bind);
+  addStateCommands(program, bind);
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
   try {
     await program.parseAsync([...argv], { from: 'user' });

@@ -11,6 +11,7 @@ import type { Host } from '../host/host.ts';
 import { formatFaults } from '../spec/fault.ts';
 import { faultsOf, loadSpec, readSpecSources } from '../spec/load-spec.ts';
 import type { Spec } from '../spec/spec.ts';
+import { refuseMoved } from '../state/move-state.ts';
 import { isPresent, readPresences } from '../watch/watch-records.ts';
 import { lastKnownFile, openState } from './open-state.ts';
 import type { Wiring } from './wiring.ts';
@@ -84,6 +85,7 @@ export async function withSession<T>(
   const { store, cutOff } = await openState({ spec, host, directory, wiring, onlyLooks: mode === 'look' });
   let control: Control | undefined;
   try {
+    if (spec.state === undefined) await refuseMoved(store);
     const served = await isServed(spec, store, host);
     const publish = mode === 'serve' || (mode === 'act' && !served);
     const repositories = new RepositoryOpener({ catalog: wiring.repositories, host, platform: spec.name });

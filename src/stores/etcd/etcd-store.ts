@@ -25,6 +25,8 @@ export interface EtcdStoreOptions extends MembersOptions {
   readonly prefix: string;
   /** Where this machine keeps what it has seen of the state. */
   readonly directory: string;
+  /** Whether a new state may begin where there is none. Default true. */
+  readonly mayBegin?: boolean;
   /** For how long changes are kept that something newer has replaced, at least (default 1 h), and how often that is looked at (default every 5 min). */
   readonly keepHistoryMs?: number;
   readonly upkeepEveryMs?: number;
@@ -36,7 +38,7 @@ const upkeepEveryMsDefault = 300_000;
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<EtcdStore> {
   const members = await Members.open(options);
   try {
-    return new EtcdStore(await GuardedCluster.open({ ...options, members }, { create: true }), options);
+    return new EtcdStore(await GuardedCluster.open({ ...options, members }, { create: options.mayBegin ?? true }), options);
   } catch (error) {
     members.close();
     throw error;

@@ -47,7 +47,12 @@ export class GuardedCluster {
     let found = await readIdentity(options.members, prefix);
     if (found.identity === undefined) {
       if (remembered !== undefined) throw emptied(prefix, remembered);
-      if (!create) throw fail('NOT_FOUND', { message: `there is no state below ${prefix}`, subject: prefix });
+      if (!create)
+        throw fail('NOT_FOUND', {
+          message: `there is no state below ${prefix} in etcd, and this machine has an embedded one`,
+          subject: prefix,
+          hint: 'Run holdfast state copy --to etcd; or, to begin anew, move state.sqlite out of the state directory.',
+        });
       await createIdentity(options, found.header.cluster_id);
       found = await readIdentity(options.members, prefix);
     }

@@ -66,3 +66,6 @@ export function prefixRange(text: string): { readonly key: Buffer; readonly rang
   end[end.length - 1] = (end[end.length - 1] as number) + 1;
   return { key, range_end: end };
 }
+
+/** The smallest key that is larger. */
+export const afterKey = (key: Buffer): Buffer => Buffer.concat([key, Buffer.from([0])]);

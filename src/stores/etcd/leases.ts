@@ -48,7 +48,7 @@ export class Leases {
   async acquire(name: string, holder: string, ttlMs: number): Promise<Lease> {
     for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
       const held = await this.#readHeld(name);
-      if (held !== undefined && held.holder !== holder) throw heldBy(name, held.holder);
+      if (held !== undefined && held.holder !== holder) throw heldBy(name, held);
       const lease = held === undefined ? await this.#take(name, holder, ttlMs) : await this.#keep(name, held, ttlMs);
       if (lease !== undefined) return lease;
       await this.#pause(attempt);
@@ -232,13 +232,13 @@ export class Leases {
   }
 }
 
-export function heldBy(name: string, holder: string): HoldfastError {
-  return fail('STATE_LEASE_HELD', { message: `${holder} holds ${name}`, subject: name, details: { holder } });
+function heldBy(name: string, { holder, token }: Held): HoldfastError {
+  return fail('STATE_LEASE_HELD', { message: `${holder} holds the lease ${name}`, subject: name, details: { holder, token } });
 }
 
 export function lost(name: string, holder: string | undefined): HoldfastError {
   return fail('STATE_LEASE_LOST', {
-    message: holder === undefined ? `${name} has run out` : `${holder} holds ${name} now`,
+    message: holder === undefined ? `the lease ${name} has run out` : `${holder} holds the lease ${name} now`,
     subject: name,
     ...(holder === undefined ? {} : { details: { holder } }),
   });

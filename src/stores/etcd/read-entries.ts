@@ -1,6 +1,7 @@
 /** Everything below a prefix, page by page, as it was at one revision. */
 import { HoldfastError } from '../../base/errors.ts';
 import type { GuardedCluster } from './guarded-cluster.ts';
+import { afterKey } from './keys.ts';
 import type { KeyValue, RangeRequest } from './messages.ts';
 
 export interface ReadOptions {
@@ -56,6 +57,5 @@ export async function readEntries(
   }
 }
 
-const afterKey = (key: Buffer): Buffer => Buffer.concat([key, Buffer.from([0])]);
 const larger = (left: Buffer, right: Buffer): Buffer => (Buffer.compare(left, right) > 0 ? left : right);
 const smaller = (left: Buffer, right: Buffer): Buffer => (Buffer.compare(left, right) < 0 ? left : right);

@@ -52,6 +52,7 @@ export class Leases {
   readonly #processes: Pick<Processes, 'self' | 'isGone'>;
   readonly #domain: string;
   readonly #bootId: string;
+  readonly #names: StatementSync;
   readonly #select: StatementSync;
   readonly #upsert: StatementSync;
   readonly #release: StatementSync;
@@ -63,6 +64,7 @@ export class Leases {
     // Without a boot nobody may compare with us. The text has to differ from every other clock's.
     this.#domain = clock.boot?.monotonicDomain ?? `alone ${Buffer.from(random.bytes(16)).toString('hex')}`;
     this.#bootId = clock.boot?.id ?? '';
+    this.#names = database.prepare('SELECT name FROM leases ORDER BY name');
     this.#select = database.prepare('SELECT * FROM leases WHERE name = ?');
     this.#upsert = database.prepare('INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)');
     this.#release = database.prepare('UPDATE leases SET released = 1 WHERE name = ? AND holder = ? AND token = ?');
@@ -99,6 +101,10 @@ export class Leases {
   info(name: string): LeaseInfo | undefined {
     const row = this.#read(name);
     return row === undefined ? undefined : { name, holder: row.holder, token: row.token, held: this.#isHeld(row) };
+  }
+
+  all(): readonly LeaseInfo[] {
+    return this.#names.all().flatMap(({ name }) => this.info(String(name)) ?? []);
   }
 
   #read(name: string): Row | undefined {

@@ -10,6 +10,7 @@ import { assert } from '../../base/assert.ts';
 import { fail } from '../../base/errors.ts';
 import type { Json } from '../../base/json.ts';
 import type { Change, Entry, Lease, StateStore } from '../../contracts/state-store.ts';
+import type { StoreReport } from '../../contracts/store-report.ts';
 import type { Host } from '../../host/host.ts';
 import { openDatabase } from './database.ts';
 import { Leases } from './leases.ts';
@@ -141,6 +142,24 @@ class SqliteStore implements StateStore {
 
   readLease(name: string): ReturnType<StateStore['readLease']> {
     return this.#read(() => this.#leases.info(name));
+  }
+
+  async readReport(): Promise<StoreReport> {
+    return this.#read(() => {
+      const numberOf = (sql: string): number => Number(Object.values(this.#database.prepare(sql).get() ?? {})[0]);
+      const pageBytes = numberOf('PRAGMA page_size');
+      const pages = numberOf('PRAGMA page_count');
+      return {
+        kind: 'sqlite',
+        place: this.#options.path,
+        revision: numberOf('SELECT revision FROM store'),
+        sizeBytes: pages * pageBytes,
+        sizeInUseBytes: (pages - numberOf('PRAGMA freelist_count')) * pageBytes,
+        isFull: false,
+        members: [],
+        leases: this.#leases.all(),
+      };
+    });
   }
 
   async close(): Promise<void> {
