@@ -111,6 +111,24 @@ describe('a machine that can not reach the state', () => {
   });
 });
 
+describe('a change by hand where hands are local to another controller', () => {
+  it('is run by that controller, and followed from here', async () => {
+    const text = toyFleetText()
+      .replace('driver: toy-workload', 'driver: toy-program')
+      .replace('needs: [db]\n    sites: { east: {}, west: {} }', 'needs: [db]\n    sites: { east: {}, west: { hands: local } }');
+    for (const controller of controllers.values()) await controller.stop();
+    platform = new ToyPlatform(text);
+    const openHands = () => ({ name: 'local', check: async () => {}, close: async () => {} }) as never;
+    for (const region of ['north', 'east', 'west']) await platform.serve({ region, version: '9.9.9', openHands });
+    await platform.host.clock.advance(4_000);
+    const { code, out } = await run('failover --yes', { environment: { HOLDFAST_REGION: 'north' } });
+    expect(out).toContain('it takes the hands of west: the controller there runs it; following');
+    expect(code).toBe(0);
+    expect(platform.world.effects).toContain('scale api west');
+    expect(platform.world.writable('db')).toEqual(['west']);
+  });
+});
+
 describe('serve --region', () => {
   it.each([
     ['serve', 2, /REGION_NEEDED[\s\S]*controllers in east, west, north[\s\S]*--region east/],

@@ -195,7 +195,7 @@ describe('init', () => {
     const answers = ['Shop!', 'shop', '', '', '', '', '', 'maybe', 'yes', '', 'db', 'nonsense', 'toy-store', ''];
     const { code, out, err } = await run('init --output asked.yaml', { answers });
     expect(code).toBe(0);
-    expect(err).toContain('There are: toy-store, toy-workload, toy-route, toy-check.');
+    expect(err).toContain('There are: toy-store, toy-workload, toy-program, toy-route, toy-check.');
     expect(out).toContain('wrote asked.yaml');
     const text = await platform.host.files.readText('asked.yaml');
     expect(text).toContain('name: shop');

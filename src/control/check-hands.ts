@@ -22,17 +22,11 @@ export async function checkHands(
         const where = { component: component.name, region };
         const own = hands.get(siteKey(component.name, region));
         if (!own) {
-          const lacking = (catalog.get(component.driver)?.verbs ?? [])
-            .filter((each) => each.needsHands && (each.verb === 'follow' || each.verb === 'salvage'))
-            .map((each) => each.verb);
-          if (lacking.length === 0) return undefined;
+          const byHands = (catalog.get(component.driver)?.verbs ?? []).filter((each) => each.needsHands).map((each) => each.verb);
           if (spec.state && component.sites.get(region)?.hands?.kind === 'local')
-            return {
-              ...where,
-              severity: 'warning',
-              message: `${component.name} in ${region} has hands only beside the controller of ${region}${ownRegion === undefined ? ', and nobody said in which region this command runs' : ''}: only that one can re-protect it (${lacking.join(', ')}), and a failover away from ${region} must prove its fence without them`,
-              hint: 'Give the site ssh hands as well if others should be able to; HOLDFAST_REGION says where a command runs.',
-            };
+            return byHands.length === 0 ? undefined : handsElsewhere(component.name, region, byHands, ownRegion);
+          const lacking = byHands.filter((verb) => verb === 'follow' || verb === 'salvage');
+          if (lacking.length === 0) return undefined;
           return {
             ...where,
             severity: 'problem',
@@ -60,4 +54,16 @@ export async function checkHands(
     ),
   );
   return faults.filter((fault) => fault !== undefined);
+}
+
+/** Several controllers: the hands are there, and only one of them has them. */
+function handsElsewhere(component: string, region: string, verbs: readonly string[], ownRegion: string | undefined): ReadinessFault {
+  const from = ownRegion === undefined ? '; nobody said in which region this command runs' : '';
+  return {
+    component,
+    region,
+    severity: 'warning',
+    message: `${component} in ${region} has hands only beside the controller of ${region}: no other can run plans that need them (${verbs.join(', ')}), nor prove a fence by them${from}`,
+    hint: 'Give the site ssh hands if others should be able to. HOLDFAST_REGION says where a command runs.',
+  };
 }

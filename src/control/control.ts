@@ -149,6 +149,7 @@ export class Control {
       spec,
       catalog,
       sites: this.sites,
+      withHandsElsewhere: this.#open.withHandsElsewhere,
       watch: this.watch,
       platform: platform.state,
       timings,

@@ -12,6 +12,8 @@ export interface OpenSites {
   readonly sites: ReadonlyMap<SiteKey, Site>;
   /** What each site was opened with. */
   readonly contexts: ReadonlyMap<SiteKey, SiteContext<unknown, unknown>>;
+  /** Sites whose hands are local to another controller: from here they have none. */
+  readonly withHandsElsewhere: ReadonlySet<SiteKey>;
   /** The hands of each site that has some; several sites may share the same. */
   readonly hands: ReadonlyMap<SiteKey, Hands>;
   close(): Promise<void>;
@@ -29,6 +31,7 @@ export function openSites(
   const contexts = new Map<SiteKey, SiteContext<unknown, unknown>>();
   const hands = new Map<string, Hands>();
   const handsOfSite = new Map<SiteKey, Hands>();
+  const withHandsElsewhere = new Set<SiteKey>();
   const handsOf = (wanted: HandsSpec | undefined): Hands | undefined => {
     if (!wanted) return undefined;
     const name = JSON.stringify(wanted);
@@ -41,7 +44,9 @@ export function openSites(
     if (!driver) throw fail('SPEC_INVALID', { subject: component.name, message: `there is no driver "${component.driver}"` });
     const options = new Map([...component.sites].map(([region, site]) => [region, site.options]));
     for (const [region, site] of component.sites) {
-      const own = handsOf(site.hands?.kind === 'local' && !isOurs(region) ? undefined : site.hands);
+      const elsewhere = site.hands?.kind === 'local' && !isOurs(region);
+      if (elsewhere) withHandsElsewhere.add(siteKey(component.name, region));
+      const own = handsOf(elsewhere ? undefined : site.hands);
       if (own) handsOfSite.set(siteKey(component.name, region), own);
       const context: SiteContext<unknown, unknown> = {
         host: { ...host, log: host.log.with({ component: component.name, region }) },
@@ -62,6 +67,7 @@ export function openSites(
   return {
     sites,
     contexts,
+    withHandsElsewhere,
     hands: handsOfSite,
     close: async () => {
       await Promise.all([...sites.values()].map((site) => site.close()));

@@ -7,6 +7,7 @@ import { asHoldfastError } from '../base/errors.ts';
 import { findUnattended, type Unattended } from '../engine/find-resumable.ts';
 import type { Control } from './control.ts';
 import { type RunListeners, runToEnd } from './executions.ts';
+import { localHandsNeeded } from './hands-elsewhere.ts';
 import { missingSites } from './missing-sites.ts';
 
 export interface RunningListeners extends RunListeners {
@@ -35,8 +36,15 @@ export class RunningExecutions {
     const { store, host } = this.#control.parts;
     const unreadable = (id: string, error: unknown) =>
       host.log.error('serve.execution-unreadable', { execution: id, message: asHoldfastError(error).message });
-    for (const { id } of choose(await findUnattended(store, unreadable))) {
-      if (this.#running.has(id) || this.#foreign.has(id)) continue;
+    const candidates = (await findUnattended(store, unreadable)).filter(({ id }) => !this.#running.has(id) && !this.#foreign.has(id));
+    const anyones: Unattended[] = [];
+    const ours: string[] = [];
+    for (const one of candidates) {
+      const needed = await localHandsNeeded(this.#control, one.id);
+      if (needed === 'anyone') anyones.push(one);
+      else if (needed === 'here') ours.push(one.id);
+    }
+    for (const id of [...ours, ...choose(anyones).map((one) => one.id)]) {
       const refusal = await missingSites(this.#control, id);
       if (refusal === undefined) this.run(id);
       else {
@@ -44,6 +52,19 @@ export class RunningExecutions {
         this.#foreign.add(id);
         host.log.error('serve.execution-of-another-spec', { execution: id, message: refusal.message });
       }
+    }
+  }
+
+  /** What was just begun here: run here, unless it takes the hands of another controller, which then finds it. */
+  async begun(id: string): Promise<void> {
+    const { log } = this.#control.parts.host;
+    try {
+      const needed = await localHandsNeeded(this.#control, id);
+      if (typeof needed === 'string') this.run(id);
+      else log.info('serve.execution-left-to-another', { execution: id, region: needed.region });
+    } catch (thrown) {
+      // Whoever looks for work next finds it: this one too.
+      log.warn('serve.execution-not-read', { execution: id, message: asHoldfastError(thrown).message });
     }
   }
 

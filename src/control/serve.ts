@@ -39,7 +39,7 @@ export class Server {
     this.#control = control;
     this.#signal = signal;
     this.#executions = new RunningExecutions(control, signal, listeners, () => void this.#decider.evaluate());
-    const onBegun = (execution: string) => this.#executions.run(execution);
+    const onBegun = (execution: string) => (control.fleet ? void this.#executions.begun(execution) : this.#executions.run(execution));
     this.#decider = new Decider({
       control,
       signal,

@@ -15,6 +15,7 @@ export interface ViewParts {
   readonly spec: Spec;
   readonly catalog: DriverCatalog;
   readonly sites: ReadonlyMap<SiteKey, Site>;
+  readonly withHandsElsewhere: ReadonlySet<SiteKey>;
   readonly watch: Watch;
   readonly platform: PlatformState;
   readonly timings: Timings;
@@ -50,6 +51,14 @@ export function estimateLosses(parts: ViewParts, target: string): ReadonlyMap<st
   return new Map(data.map((component) => [component.name, computeRpoNowMs(component, target, input)]));
 }
 
+/** A plan says what has to be done, whoever can do it: what needs hands that only another controller has is in it all the same. */
+function can(parts: ViewParts, component: string, region: string, verb: SiteVerb): boolean {
+  const key = siteKey(component, region);
+  if (parts.sites.get(key)?.verbs[verb] !== undefined) return true;
+  const driver = parts.catalog.get(parts.spec.components.get(component)?.driver ?? '');
+  return parts.withHandsElsewhere.has(key) && driver?.verbs.some((each) => each.verb === verb && each.needsHands) === true;
+}
+
 export function situationOf(parts: ViewParts, target: string): Situation {
   const losses = estimateLosses(parts, target);
   return {
@@ -58,7 +67,7 @@ export function situationOf(parts: ViewParts, target: string): Situation {
     epoch: parts.platform.epoch,
     observation: (component, region) => parts.watch.observations.get(siteKey(component, region)),
     lastUp: (component, region) => parts.watch.lastUp.get(siteKey(component, region)),
-    can: (component, region, verb) => parts.sites.get(siteKey(component, region))?.verbs[verb] !== undefined,
+    can: (component, region, verb) => can(parts, component, region, verb),
     timing: (component, verb) => timingOf(parts, component, verb),
     estimatedLossMs: (component) => losses.get(component),
   };

@@ -300,13 +300,21 @@ function verbsOf(world: ToyWorld, site: ToySite, nowMs: () => number): Site['ver
 
 const typicalMs = 20;
 
-function driverOf(world: ToyWorld, name: string, kind: DriverKind, verbs: readonly SiteVerb[], backups?: AnyDriverBackups): AnyDriver {
+/** @param byHands verbs that a site has only where it has hands */
+function driverOf(
+  world: ToyWorld,
+  name: string,
+  kind: DriverKind,
+  verbs: readonly SiteVerb[],
+  backups?: AnyDriverBackups,
+  byHands: readonly SiteVerb[] = [],
+): AnyDriver {
   return defineDriver({
     name,
     title: name,
     summary: `A ${kind} of the toy platform.`,
     kind,
-    verbs: verbs.map((verb) => ({ verb, needsHands: false, typicalMs })),
+    verbs: verbs.map((verb) => ({ verb, needsHands: byHands.includes(verb), typicalMs })),
     hasCanary: kind === 'data',
     ...(backups ? { backups } : {}),
     componentOptions: z.strictObject({}),
@@ -316,10 +324,11 @@ function driverOf(world: ToyWorld, name: string, kind: DriverKind, verbs: readon
         .meta({ description: 'Where it is', examples: ['east'] })
         .optional(),
     }),
-    open: ({ component, region, host }): Site => {
+    open: ({ component, region, host, hands }): Site => {
       const site = world.site(component, region, kind);
+      const all = Object.entries(verbsOf(world, site, () => host.clock.nowMs()));
       return {
-        verbs: verbsOf(world, site, () => host.clock.nowMs()),
+        verbs: Object.fromEntries(all.filter(([verb]) => hands || !byHands.includes(verb as SiteVerb))),
         close: async () => {},
         observe: async (signal) => {
           if (site.silent) await host.clock.sleep(86_400_000, signal).catch(() => undefined);
@@ -355,6 +364,7 @@ export function toyCatalog(world: ToyWorld, backups?: AnyDriverBackups): DriverC
   const drivers = [
     driverOf(world, 'toy-store', 'data', ['fence', 'freeze', 'thaw', 'await-position', 'promote', 'follow', 'protect', 'salvage'], backups),
     driverOf(world, 'toy-workload', 'workload', ['scale', 'await-ready']),
+    driverOf(world, 'toy-program', 'workload', ['scale', 'await-ready'], undefined, ['scale']),
     driverOf(world, 'toy-route', 'route', ['route']),
     driverOf(world, 'toy-check', 'check', ['check']),
   ];

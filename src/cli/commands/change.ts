@@ -1,6 +1,7 @@
 /** The commands that change the platform: failover, switchover, failback, reprotect; and those that go on with an execution: resume, retry, skip, abort, pause, approve, fenced. */
 import { fail, HoldfastError } from '../../base/errors.ts';
 import { beginExecution, runToEnd, summarizeExecution } from '../../control/executions.ts';
+import { localHandsNeeded } from '../../control/hands-elsewhere.ts';
 import { makePlan, type PlanRequest } from '../../control/make-plan.ts';
 import { missingSites } from '../../control/missing-sites.ts';
 import { isBackupPlan, type Plan } from '../../plans/plan.ts';
@@ -78,7 +79,17 @@ export async function runOrFollow(context: CommandContext, session: Session, id:
     },
     onProgress: (step, message) => terminal.err(context.palette.dim(`                ${step}: ${message}`)),
   };
+  let toldWhose = false;
   for (;;) {
+    const needed = await localHandsNeeded(session.control, id);
+    if (typeof needed !== 'string') {
+      if (!toldWhose)
+        context.progress(context.palette.dim(`it takes the hands of ${needed.region}: the controller there runs it; following`));
+      toldWhose = true;
+      const state = await follow(context, session, id, enough);
+      if (state) return state;
+      continue;
+    }
     try {
       return await runToEnd(session.control, id, AbortSignal.any([signal, left.signal]), onEvent);
     } catch (thrown) {

@@ -292,6 +292,45 @@ describe('an execution whose runner is gone', () => {
   });
 });
 
+describe('local hands', () => {
+  const withLocalHands = () =>
+    toyFleetText()
+      .replace('driver: toy-workload', 'driver: toy-program')
+      .replace(
+        'needs: [db]\n    sites: { east: {}, west: {} }',
+        'needs: [db]\n    sites: { east: { hands: local }, west: { hands: local } }',
+      );
+  const openHands = () =>
+    ({ name: 'local', check: async () => {}, run: async () => ({ exitCode: 0, stdout: '', stderr: '' }), close: async () => {} }) as never;
+
+  it('are those of the controller beside them: it alone runs what needs them, though another leads and makes the plan', async () => {
+    for (const cut of Object.values(cuts)) cut.clear();
+    platform = new ToyPlatform(withLocalHands());
+    const north = await serve('north', { openHands });
+    const west = await serve('west', { openHands });
+    const east = await serve('east', { openHands });
+    await advance(3_000);
+    expect(await leader()).toBe('north');
+    expect(north.control.sites.get('api@west')?.verbs.scale).toBeUndefined();
+    expect(west.control.sites.get('api@west')?.verbs.scale).toBeDefined();
+    expect(west.control.sites.get('api@east')?.verbs.scale).toBeUndefined();
+    expect(await north.control.checkHands()).toMatchObject([
+      { component: 'api', region: 'east', severity: 'warning', message: expect.stringContaining('only beside the controller of east') },
+      { component: 'api', region: 'west', severity: 'warning' },
+    ]);
+    expect(await west.control.checkHands()).toMatchObject([{ region: 'east' }]);
+    east.kill();
+    platform.world.kill('east');
+    await platform.until(async () => (await activeRegion()) === 'west');
+    await allEnded();
+    const [execution] = await executions();
+    const { events, state } = await loadExecution(store(), execution?.id ?? '');
+    expect(state.outcome).toBe('done');
+    expect(events.filter((event) => event.type === 'started').map((event) => String(event.data.holder).split('/')[0])).toEqual(['west']);
+    once('scale api west');
+  });
+});
+
 describe('what a controller refuses', () => {
   it('a region that another has: named, with who and since when', async () => {
     await startThree();

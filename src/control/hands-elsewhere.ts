@@ -1,0 +1,30 @@
+/**
+ * Whose local hands it takes for what an execution has yet to do. Where they are those of another controller, that one goes on with it: one that took it up here would end its step with a
+ * failure that says nothing of the systems. Where no controller stands beside those hands, it is taken up all the same, so that people hear of what is missing. Changes nothing.
+ */
+import type { SiteVerb } from '../contracts/verbs.ts';
+import type { Plan } from '../plans/plan.ts';
+import { loadExecution } from '../state/journal.ts';
+import { siteKey } from '../watch/site-key.ts';
+import type { Control } from './control.ts';
+
+/** `anyone`: it takes no local hands; `here`: only ours; else the region whose controller it takes. */
+export type HandsNeeded = 'anyone' | 'here' | { readonly region: string };
+
+export async function localHandsNeeded(control: Control, id: string): Promise<HandsNeeded> {
+  const { store, spec, catalog, region: own } = control.parts;
+  if (!spec.state) return 'anyone';
+  const { header, state } = await loadExecution<Plan>(store, id);
+  const mayFail = new Set(header.plan.steps.filter((step) => step.onFailure === 'continue').map((step) => step.id));
+  let needed: HandsNeeded = 'anyone';
+  for (const { id: step, component, region, verb, status, undo } of state.steps) {
+    const over = state.rollingBack ? undo?.status === 'done' : status === 'done' || status === 'skipped';
+    if (over || component === undefined || region === undefined || mayFail.has(step)) continue;
+    const of = spec.components.get(component);
+    if (of?.sites.get(region)?.hands?.kind !== 'local' || !spec.controllers.regions.includes(region)) continue;
+    if (!catalog.get(of.driver)?.verbs.some((each) => each.verb === verb && each.needsHands)) continue;
+    if (region === own) needed = 'here';
+    else if (!control.sites.get(siteKey(component, region))?.verbs[verb as SiteVerb]) return { region };
+  }
+  return needed;
+}
