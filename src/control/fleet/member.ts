@@ -102,7 +102,7 @@ export class Member {
   async run(onReady: () => Promise<void>): Promise<void> {
     const { control, decider, executions, signal } = this.#parts;
     const { host } = control.parts;
-    await this.#presence.take(signal);
+    await this.#presence.take(signal, true);
     const keeper = this.#openKeeper();
     const unwatch = [
       control.watch.onChange(() => this.#somethingChanged()),

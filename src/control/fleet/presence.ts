@@ -11,6 +11,8 @@ import type { Clock, Log } from '../../host/host.ts';
 import { type OpinionRecord, opinionKey, presenceLease } from './opinion-records.ts';
 
 const tryAgainMs = 100;
+/** Nobody answers, or not in time; whether the lease was given then shows at the next try. */
+const awaits: ReadonlySet<string> = new Set(['STATE_UNREACHABLE', 'SYSTEM_OUTCOME_UNKNOWN', 'TIMED_OUT']);
 
 export interface PresenceParts {
   readonly store: StateStore;
@@ -35,11 +37,14 @@ export class Presence {
     return this.#keeper?.isHeld ? this.#keeper.lease : undefined;
   }
 
-  /** Takes it unless it is held already. One that was killed a moment ago still has it for as long as it lasts; REGION_CLAIMED when somebody goes on renewing it. */
-  async take(signal: AbortSignal): Promise<void> {
+  /**
+   * Takes it unless it is held already. One that was killed a moment ago still has it for as long as it lasts; REGION_CLAIMED when somebody goes on renewing it.
+   * @param patient a state that does not answer is waited for: whoever begins while it is away has nothing better to do
+   */
+  async take(signal: AbortSignal, patient = false): Promise<void> {
     if (this.lease) return;
     const { store, clock, log, region, controller, ttlMs, renewEveryMs } = this.#parts;
-    const deadlineMs = clock.monotonicMs() + 2 * ttlMs;
+    let deadlineMs = clock.monotonicMs() + 2 * ttlMs;
     for (;;) {
       try {
         const lease = await store.acquireLease(presenceLease(region), controller, ttlMs);
@@ -48,7 +53,15 @@ export class Presence {
         this.#keeper = new LeaseKeeper(store, clock, lease, lost, renewEveryMs);
         return;
       } catch (thrown) {
-        if (!(thrown instanceof HoldfastError) || thrown.code !== 'STATE_LEASE_HELD' || signal.aborted) throw thrown;
+        if (!(thrown instanceof HoldfastError) || signal.aborted) throw thrown;
+        if (patient && awaits.has(thrown.code)) {
+          log.warn('fleet.state-awaited', { region, message: thrown.message });
+          await clock.sleep(renewEveryMs, signal).catch(() => undefined);
+          // What time was spent waiting for the state says nothing about a holder.
+          deadlineMs = clock.monotonicMs() + 2 * ttlMs;
+          continue;
+        }
+        if (thrown.code !== 'STATE_LEASE_HELD') throw thrown;
         if (clock.monotonicMs() > deadlineMs) throw await this.#claimed(thrown);
         await clock.sleep(tryAgainMs, signal).catch(() => undefined);
       }
