@@ -184,7 +184,7 @@ describe('an archive', () => {
     await archive.pushPart('000000010000000000000001', 0, text);
     await archive.push('000000010000000000000002.00000028.backup', text);
     await repository.openArchive('db', 'other').then((other) => other.push('000000010000000000000001', text));
-    const removed = await repository.removeArchiveBefore('db', identity, '000000010000000000000003');
+    const removed = await repository.removeArchive('db', identity, { before: '000000010000000000000003' });
     expect(removed).toMatchObject({ objects: 3, locked: 0 });
     expect(removed.bytes).toBeGreaterThan(0);
     expect(await namesOf(archive)).toEqual(logs.slice(2).sort());
@@ -196,5 +196,29 @@ describe('an archive', () => {
     expect(isBefore('00000001.history', '000000020000000000000003')).toBe(false);
     expect(isBefore('aof-0001', 'aof-0002')).toBe(true);
     expect(isBefore('aof-0001', '000000010000000100000000')).toBe(false);
+  });
+
+  it('[S4-07] is removed between two logs, and the hole is known before the first one goes, once', async () => {
+    const { repository, backend } = await makeWorld();
+    const archive = await repository.openArchive('db', identity);
+    const name = (number: number, timeline = 1) => `0000000${timeline}${number.toString(16).padStart(16, '0')}`;
+    const logs = [1, 2, 3, 4, 5].map((number) => name(number));
+    for (const each of [...logs, name(3, 2), name(6, 2), '00000002.history']) await archive.push(each, text);
+    const cut = { after: name(2), before: name(5) };
+    expect(await repository.hasLogs('db', identity, cut)).toBe(true);
+    // Dying after the first log: a restore does not go across all the same, and the next run takes the rest.
+    const { remove } = backend;
+    backend.remove = async () => {
+      throw new Error('killed');
+    };
+    await expect(repository.removeArchive('db', identity, cut)).rejects.toThrow('killed');
+    backend.remove = remove;
+    const [gap] = await archive.gaps();
+    expect(gap).toMatchObject({ from: name(3), to: name(4), byRetention: true, acknowledged: { by: 'retention' } });
+    expect(await repository.removeArchive('db', identity, cut)).toMatchObject({ objects: 2 });
+    expect(await namesOf(archive)).toEqual([name(1), name(2), name(5), name(3, 2), name(6, 2), '00000002.history'].sort());
+    expect(await repository.hasLogs('db', identity, cut)).toBe(false);
+    expect(await repository.removeArchive('db', identity, cut)).toMatchObject({ objects: 0 });
+    expect(backend.names('gaps/')).toHaveLength(1);
   });
 });

@@ -2,6 +2,7 @@
  * A repository of backups as the rest of the core sees it. Every state change is a new object; the manifest is the commit of a backup, written last, after one durability barrier.
  * What dies on the way leaves no committed backup, and objects that the next sweep removes.
  */
+import type { JsonObject } from '../base/json.ts';
 import type { ArchiveWriter, BackupFacts, BackupReader, BackupSink } from '../contracts/backup.ts';
 import type { BackendCapabilities } from '../contracts/repository-backend.ts';
 import type { BackupRecord, Catalogue, CatalogueEntry, GapRecord, LeaseRecord, ProofRecord, TombstoneRecord } from './records.ts';
@@ -75,13 +76,21 @@ export interface BackupRepository {
 
   writeProof(record: ProofRecord): Promise<void>;
   writeTombstone(record: TombstoneRecord): Promise<void>;
+  /** What the state keeps no longer of an execution. The same again does nothing. */
+  writeEvidence(id: string, evidence: JsonObject): Promise<void>;
+  readEvidence(id: string): Promise<JsonObject | undefined>;
   /** A person has taken note of a hole: a second record of it. */
   acknowledgeGap(gap: GapRecord, by: string): Promise<void>;
   takeLease(request: Omit<LeaseRecord, 'untilMs'> & { readonly ttlMs: number }): Promise<RepositoryLease>;
   /** Manifest first, then everything else of it. A manifest that the store keeps locked: nothing is removed. */
   removeBackup(entry: CatalogueEntry): Promise<RemovedObjects>;
-  /** Whole segments before the given one, of a history. History files stay. */
-  removeArchiveBefore(component: string, identity: string, first: string): Promise<RemovedObjects>;
+  /**
+   * Whole segments of a history before the given one, and, where `after` says so, only those behind another; then the hole is recorded first, as one that nothing needs to be done about.
+   * History files stay.
+   */
+  removeArchive(component: string, identity: string, cut: { readonly after?: string; readonly before: string }): Promise<RemovedObjects>;
+  /** Whether there is anything that `removeArchive` would take. */
+  hasLogs(component: string, identity: string, cut: { readonly after?: string; readonly before: string }): Promise<boolean>;
   /** Objects of attempts that never committed, older than the age. */
   sweepOrphans(olderThanMs: number): Promise<RemovedObjects>;
   /** Tries the store anew and keeps what was found. */

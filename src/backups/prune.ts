@@ -111,7 +111,7 @@ class Pruning {
       // A backup that stayed although it should have gone may need what the plan took for free.
       if (this.heldComponents.has(cut.component)) continue;
       this.request.onProgress?.(`removing the log of ${cut.component} before ${cut.before}`);
-      this.count(await this.request.repository.removeArchiveBefore(cut.component, cut.identity, cut.before));
+      this.count(await this.request.repository.removeArchive(cut.component, cut.identity, cut));
     }
   }
 }

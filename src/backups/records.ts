@@ -89,6 +89,8 @@ export interface GapRecord extends JsonObject {
   readonly why: string;
   readonly atMs: number;
   readonly acknowledged?: { readonly by: string; readonly atMs: number };
+  /** It was made on purpose: nothing that is kept needs what was there. */
+  readonly byRetention?: true;
 }
 
 /** Everything that is known of one backup, from the repository alone. */

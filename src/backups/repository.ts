@@ -5,6 +5,7 @@
  */
 import { fail } from '../base/errors.ts';
 import { makeId } from '../base/ids.ts';
+import type { JsonObject } from '../base/json.ts';
 import type { ArchiveReader, ArchiveWriter, BackupReader } from '../contracts/backup.ts';
 import type { BackendCapabilities } from '../contracts/repository-backend.ts';
 import { Archive } from './archive.ts';
@@ -15,6 +16,7 @@ import { forgetOldCapabilities, writeCapabilities } from './capability-records.t
 import { readCatalogue } from './catalogue.ts';
 import { findChain, inLink, openNeeded } from './chain.ts';
 import { describeBackup } from './describe-backup.ts';
+import { readEvidence, writeEvidence } from './evidence.ts';
 import { writeGap } from './gaps.ts';
 import type { KeySlot } from './key-ladder.ts';
 import { addSlot, readSlots, revokeSlot, type SlotRequest } from './key-slots.ts';
@@ -27,7 +29,7 @@ import { readCopies } from './read-copies.ts';
 import { readManifest } from './read-manifest.ts';
 import { writeRecord } from './record-objects.ts';
 import type { BackupRecord, Catalogue, CatalogueEntry, GapRecord, ProofRecord, TombstoneRecord } from './records.ts';
-import { removeArchiveBefore } from './remove-archive.ts';
+import { hasLogs, type LogCut, removeArchive } from './remove-archive.ts';
 import { RemovalCount, type Removed, removeBackupObjects, removeBelow } from './remove-objects.ts';
 import type { RepositoryParts } from './repository-parts.ts';
 import { sweepOrphans } from './sweep-orphans.ts';
@@ -135,6 +137,14 @@ export class Repository implements BackupRepository {
     await writeRecord(this.#parts, 'tombstones', `${recordPrefix('tombstones', record.component, record.backupId)}${id}`, record);
   }
 
+  async writeEvidence(id: string, evidence: JsonObject): Promise<void> {
+    await writeEvidence(this.#parts, id, evidence);
+  }
+
+  async readEvidence(id: string): Promise<JsonObject | undefined> {
+    return await readEvidence(this.#parts, id);
+  }
+
   async acknowledgeGap(gap: GapRecord, by: string): Promise<void> {
     const atMs = this.#parts.store.host.clock.nowMs();
     await writeGap(this.#parts, { ...gap, atMs, acknowledged: { by, atMs } });
@@ -155,8 +165,12 @@ export class Repository implements BackupRepository {
     return count.result();
   }
 
-  async removeArchiveBefore(component: string, identity: string, first: string): Promise<Removed> {
-    return await removeArchiveBefore(this.#parts.store, component, identity, first);
+  async hasLogs(component: string, identity: string, cut: LogCut): Promise<boolean> {
+    return await hasLogs(this.#parts, component, identity, cut);
+  }
+
+  async removeArchive(component: string, identity: string, cut: LogCut): Promise<Removed> {
+    return await removeArchive(this.#parts, component, identity, cut);
   }
 
   async sweepOrphans(olderThanMs: number): Promise<Removed> {

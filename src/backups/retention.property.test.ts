@@ -14,11 +14,12 @@ const startMs = Date.UTC(2024, 0, 1);
 
 interface World {
   entries: CatalogueEntry[];
-  /** The oldest log segment that is there; all up to now are. */
-  oldestSegment: number;
+  /** The log segments that are there: one for each hour, while something is archived. */
+  readonly segments: Set<number>;
 }
 
 const segmentAt = (atMs: number) => Math.floor((atMs - startMs) / hourMs) + 1;
+const numberOf = (name: string) => Number.parseInt(name.slice(8), 16);
 
 /** Proven by the plainest reading: the last proof that says something passed, at a level above P1 at some point since the last failure. */
 function provenPlainly(entry: CatalogueEntry): boolean {
@@ -82,9 +83,8 @@ function checkInvariants(before: World, plan: RetentionPlan, policy: RetentionPo
   for (const entry of staying) {
     const live = liveIds.has(entry.backup.backupId);
     for (const id of entry.backup.facts.needs ?? []) if (live) expect(stayingIds.has(id), `${entry.backup.backupId} has ${id}`).toBe(true);
-    const first = entry.backup.facts.archive?.first as string;
-    for (const cut of plan.archives) expect(first >= cut.before, 'the log stays that a backup needs').toBe(true);
   }
+  checkLog(before, staying, plan, policy, nowMs);
   for (const [tier, bucketOf] of [
     ['daily', dayOf],
     ['weekly', weekOf],
@@ -92,6 +92,36 @@ function checkInvariants(before: World, plan: RetentionPlan, policy: RetentionPo
   ] as const)
     for (const entry of expectedOfTier(before.entries, policy[tier] ?? 0, bucketOf))
       expect(tombstoned.has(entry), `the ${tier} ones stay`).toBe(false);
+}
+
+/** Numbers of the segments that go, the ends included. */
+const cutsOf = ({ archives }: RetentionPlan) =>
+  archives.map(({ after, before }) => ({
+    from: after === undefined ? Number.NEGATIVE_INFINITY : numberOf(after) + 1,
+    to: numberOf(before) - 1,
+  }));
+
+/** What is kept restores: its own log is there whole, and from the newest proven one before the window on everything is, so any instant of the window can be reached. */
+function checkLog(before: World, staying: readonly CatalogueEntry[], plan: RetentionPlan, policy: RetentionPolicy, nowMs: number): void {
+  if (plan.archives.length === 0) return;
+  const cuts = cutsOf(plan);
+  const expectWhole = (from: number, to: number, why: string) => {
+    for (const cut of cuts)
+      for (let segment = Math.max(from, cut.from); segment <= Math.min(to, cut.to); segment += 1)
+        if (before.segments.has(segment)) expect.fail(`${segmentName(segment)} would go: ${why}`);
+  };
+  for (const { backup, leases } of staying) {
+    const { first, last } = backup.facts.archive as { first: string; last: string };
+    // Who holds it may be on the way to any later point.
+    const to = leases.some(({ untilMs }) => untilMs > nowMs) ? segmentAt(nowMs) : numberOf(last);
+    expectWhole(numberOf(first), to, `${backup.backupId} needs it`);
+  }
+  const anchors = staying.filter((entry) => !entry.tombstone && provenPlainly(entry)).map(({ backup }) => backup);
+  const fromMs = policy.windowMs === undefined ? Number.NEGATIVE_INFINITY : nowMs - policy.windowMs;
+  const ordered = anchors.toSorted((left, right) => left.facts.consistentAtMs - right.facts.consistentAtMs);
+  const anchor = ordered.findLast(({ facts }) => facts.consistentAtMs <= fromMs) ?? ordered[0];
+  if (!anchor) return;
+  expectWhole(numberOf(anchor.facts.archive?.first as string), segmentAt(nowMs), 'it is on the way through the window');
 }
 
 interface Rates {
@@ -121,7 +151,9 @@ function drawRates(chance: () => number, everyMs: number): Rates {
 }
 
 class TwoYears {
-  readonly world: World = { entries: [], oldestSegment: 1 };
+  readonly world: World = { entries: [], segments: new Set() };
+  /** Segments that went although newer and older ones stay. */
+  removedBetween = 0;
   readonly chance: () => number;
   readonly rates: Rates;
   readonly policy: RetentionPolicy;
@@ -181,7 +213,7 @@ class TwoYears {
         {
           component: 'orders-db',
           identity: 'history-1',
-          oldest: segmentName(world.oldestSegment),
+          oldest: segmentName(this.oldestSegment()),
           newest: segmentName(segmentAt(nowMs)),
           newestAtMs: nowMs,
         },
@@ -202,8 +234,17 @@ class TwoYears {
           ? { ...entry, tombstone: { component: 'orders-db', backupId: entry.backup.backupId, atMs: nowMs, because: 'old', by: 'test' } }
           : entry,
       );
-    for (const cut of plan.archives) world.oldestSegment = Number.parseInt(cut.before.slice(8), 16);
+    const oldest = this.oldestSegment();
+    for (const { from, to } of cutsOf(plan))
+      for (let segment = Math.max(from, oldest); segment <= to; segment += 1)
+        if (world.segments.delete(segment) && Number.isFinite(from)) this.removedBetween += 1;
     this.most = Math.max(this.most, world.entries.length);
+  }
+
+  /** They are added in ascending order. */
+  oldestSegment(): number {
+    for (const segment of this.world.segments) return segment;
+    return 1;
   }
 
   run(): void {
@@ -211,6 +252,7 @@ class TwoYears {
     const endMs = startMs + 730 * dayMs;
     for (let nowMs = startMs; nowMs < endMs; nowMs += rates.everyMs) {
       if (chance() < (rates.outage * rates.everyMs) / dayMs) this.outageUntilMs = nowMs + chance() * 5 * dayMs;
+      for (let atMs = nowMs - rates.everyMs; atMs <= nowMs + hourMs; atMs += hourMs) this.world.segments.add(segmentAt(atMs));
       if (nowMs >= this.outageUntilMs) this.takeBackup(nowMs);
       if (chance() < (rates.proofsPerDay * rates.everyMs) / dayMs) this.prove(nowMs + 60_000);
       if ((nowMs - startMs) % dayMs !== 0) continue;
@@ -274,6 +316,28 @@ describe('two years of retention', () => {
     expect(years.most).toBeLessThan(30 + 12 + 12 + 2 + 8);
     expect(years.removed).toBeGreaterThan(600);
     expect(years.refusedForClock).toBeGreaterThan(3);
-    expect(years.world.oldestSegment).toBeGreaterThan(24 * 300);
+    expect(years.oldestSegment()).toBeGreaterThan(24 * 300);
+  });
+
+  it('[S5-13] behind the window of any instant the log between two kept backups goes, and only that', () => {
+    const years = new TwoYears(7, dayMs, { windowMs: 7 * dayMs, proven: 7, monthly: 12, deleteShareMax: 0.9 });
+    Object.assign(years, {
+      rates: {
+        ...years.rates,
+        proofFails: 0,
+        proofInconclusive: 0,
+        proofsPerDay: 3,
+        lease: 0,
+        lock: 0,
+        increment: 0.3,
+        clockJump: 0.02,
+        outage: 0,
+      },
+    });
+    years.run();
+    // A year of months is kept, with some hours of log each; whole are the days of the window, and those until the next backup before it is proven.
+    expect(years.removedBetween).toBeGreaterThan(24 * 400);
+    expect(years.world.segments.size).toBeLessThan(24 * 40);
+    expect(years.world.entries.filter(({ tombstone }) => !tombstone).length).toBeGreaterThan(12 + 7);
   });
 });

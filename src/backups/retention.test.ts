@@ -124,7 +124,32 @@ describe('what others need', () => {
     const oldest = made.keep[0]?.entry.backup;
     expect(Math.round((nowMs - (oldest?.facts.consistentAtMs ?? 0)) / dayMs)).toBeGreaterThanOrEqual(84);
     // Nothing that got a tombstone only now has gone, so nothing that those need goes either.
-    expect(made.archives).toMatchObject([{ before: segmentName(10) }]);
+    expect(made.archives[0]).toEqual(expect.objectContaining({ before: segmentName(10) }));
+    expect(made.archives[0]?.after).toBeUndefined();
+  });
+
+  it('[S4-07] [S5-13] behind the window of any instant, only the log goes that lies between what the kept ones need', () => {
+    const entries = [90, 60, 30, 8, 6, 1].map((days, index) => daysAgo(days, { segments: segments(100 * (index + 1)) }));
+    const cutsOf = (policy: object, more: readonly CatalogueEntry[] = entries) =>
+      plan(more, { monthly: 12, ...policy }, { archives }).archives.map(({ after, before }) => [after, before]);
+    expect(cutsOf({ windowMs: 7 * dayMs })).toEqual([
+      [undefined, segmentName(100)],
+      [segmentName(101), segmentName(200)],
+      [segmentName(201), segmentName(300)],
+      // From the newest one before the window on, nothing is taken out.
+      [segmentName(301), segmentName(400)],
+    ]);
+    expect(cutsOf({}), 'no window is asked for: any instant, from the oldest on').toEqual([[undefined, segmentName(100)]]);
+    const held = entries.map((entry, index) => (index === 1 ? { ...entry, leases: [leaseOf('d60', nowMs + dayMs)] } : entry));
+    expect(cutsOf({ windowMs: 7 * dayMs }, held), 'a restore from it may be on its way to any later point').toEqual([
+      [undefined, segmentName(100)],
+      [segmentName(101), segmentName(200)],
+    ]);
+    const unproven = entries.map((entry, index) => (index === 3 ? { ...entry, proofs: [] } : entry));
+    expect(cutsOf({ windowMs: 7 * dayMs }, unproven).at(-1), 'the window begins with a proven one').toEqual([
+      segmentName(201),
+      segmentName(300),
+    ]);
   });
 
   it('[S5-08] cuts the log only before the oldest backup that still has its objects, one under a tombstone included', () => {

@@ -157,7 +157,10 @@ export function describeRetention(plan: RetentionPlan): readonly string[] {
     ...plan.remove.map(({ entry, because }) => `tombstone ${name(entry)}: ${because}`),
     ...plan.waiting.map(({ entry, untilMs }) => `wait ${name(entry)}: its grace ends ${formatInstant(untilMs)}`),
     ...plan.due.map(({ entry, because }) => `remove ${name(entry)}: ${because}`),
-    ...plan.archives.map((cut) => `remove log of ${cut.component} (${cut.identity}) before ${cut.before}: ${cut.because}`),
+    ...plan.archives.map(
+      (cut) =>
+        `remove log of ${cut.component} (${cut.identity})${cut.after === undefined ? '' : ` after ${cut.after} and`} before ${cut.before}: ${cut.because}`,
+    ),
     ...plan.warnings.map((warning) => `note: ${warning}`),
   ];
 }

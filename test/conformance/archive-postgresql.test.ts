@@ -1,6 +1,7 @@
 /** Continuous archiving of real PostgreSQL servers: nothing skipped, nothing twice, every hole written down and none crossed. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { computeRecoveryWindows } from '../../src/backups/recovery-points.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import type { ArchiveReader, BackupReader } from '../../src/contracts/backup.ts';
 import { identifyLog } from '../../src/drivers/postgresql/backups/identify-log.ts';
@@ -231,6 +232,33 @@ describeSystem('postgresql-15', 'archives of PostgreSQL 15', () => {
     expect((await failureOf(world.restore(reader, { kind: 'newest' }))).code).toBe('ARCHIVE_GAP');
     const newer = await world.backUp('base', { archived: true });
     expect(await rowsOf(newer, { kind: 'newest' })).toBe(Array.from({ length: number }, (_, index) => index + 1).join(','));
+  });
+
+  it('[S4-07] where retention has taken the log between two backups, each of them still comes back, and none goes across', async () => {
+    const older = await world.backUp('base', { archived: true });
+    for (let count = 0; count < 3; count += 1) await writeSegment();
+    const newer = await world.backUp('base', { archived: true });
+    await writeSegment();
+    await archived();
+    const cut = { after: older.facts.archive?.last ?? '', before: newer.facts.archive?.first ?? '' };
+    const removed = await world.repository.removeArchive('orders', older.facts.identity, cut);
+    expect(removed.objects).toBeGreaterThan(0);
+    const { catalogue, extents } = await world.catalogue();
+    const { windows, broken } = computeRecoveryWindows(catalogue, extents);
+    expect(broken.map(({ backupId }) => backupId)).not.toContain(older.backupId);
+    const windowOf = ({ backupId }: BackupReader) => windows.find(({ backups }) => backups.some((each) => each.backupId === backupId));
+    expect(windowOf(older)).toMatchObject({ endsAt: 'gap', toMs: older.facts.consistentAtMs });
+    expect(windowOf(newer)).toMatchObject({ endsAt: 'newest of the log' });
+    const old = await world.repository.openBackup('orders', older.backupId);
+    const across = await failureOf(world.restore(old, { kind: 'newest' }));
+    expect(across).toMatchObject({ code: 'ARCHIVE_GAP', message: expect.stringContaining('no backup that was kept needed it any more') });
+    const { position } = old.facts.fingerprint ?? {};
+    const copy = await world.start(old, { kind: 'position', text: position?.text ?? '' });
+    expect((await copy.compare(old.facts.fingerprint ?? { entries: [] }, old.fingerprintKey)).filter(({ ok }) => !ok)).toEqual([]);
+    await copy.stop();
+    expect(await rowsOf(await world.repository.openBackup('orders', newer.backupId), { kind: 'newest' })).toBe(
+      Array.from({ length: number }, (_, index) => index + 1).join(','),
+    );
   });
 
   it('follows a promotion onto the new timeline, and a copy goes the same way', async () => {

@@ -17,6 +17,7 @@ import type {
   RunningCopy,
 } from '../../src/contracts/backup.ts';
 import type { RepositoryBackend } from '../../src/contracts/repository-backend.ts';
+import { readArchiveExtents } from '../../src/control/backups/archive-extents.ts';
 import { driver } from '../../src/drivers/postgresql/driver.ts';
 import { nodeHost } from '../../src/host/node/node-host.ts';
 import { backend as directoryBackend } from '../../src/repositories/filesystem/backend.ts';
@@ -163,6 +164,10 @@ export class BackupWorld {
       workDirectory,
     });
     return { restorer, workDirectory };
+  }
+
+  async catalogue() {
+    return { catalogue: await this.repository.readCatalogue(), extents: await readArchiveExtents(this.store.backend) };
   }
 
   get directory(): string {

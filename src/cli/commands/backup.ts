@@ -6,7 +6,7 @@ import { formatInstant } from '../../base/instants.ts';
 import { formatSize } from '../../base/sizes.ts';
 import { beginBackup, beginPrune } from '../../control/backups/begin.ts';
 import { findBackup, listBackups, repositoriesOf } from '../../control/backups/list-backups.ts';
-import { planRetention } from '../../control/backups/plan-retention.ts';
+import { planRetention, withoutMadeCuts } from '../../control/backups/plan-retention.ts';
 import type { BackupSpec } from '../../spec/backup-section.ts';
 import type { ComponentSpec } from '../../spec/spec.ts';
 import { backupText, listingText } from '../render/backups-text.ts';
@@ -85,7 +85,7 @@ export async function pruneBackups(
     const parts = session.control.backups;
     const names = options.repository === undefined ? repositoriesOf(parts) : [parts.repositorySpec(options.repository).name];
     const plans = [];
-    for (const name of names) plans.push({ repository: name, plan: await planRetention(parts, name) });
+    for (const name of names) plans.push({ repository: name, plan: await withoutMadeCuts(parts, name, await planRetention(parts, name)) });
     const lines = plans.flatMap(({ repository, plan }) => [
       context.palette.strong(repository),
       ...describeRetention(plan).map((line) => `  ${line}`),

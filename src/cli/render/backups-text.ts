@@ -43,7 +43,9 @@ export function listingText(listing: BackupListing, nowMs: number, palette: Pale
   return [
     rows.length === 0 ? 'there are no backups yet' : table([head, ...rows]),
     ...(windows.length === 0 ? [] : ['', 'within reach:', ...windows]),
-    ...listing.gaps.map((gap) => palette.bad(`gap in the log of ${gap.component}: ${gap.from} to ${gap.to} (${gap.why})`)),
+    ...listing.gaps
+      .filter(({ byRetention }) => !byRetention)
+      .map((gap) => palette.bad(`gap in the log of ${gap.component}: ${gap.from} to ${gap.to} (${gap.why})`)),
     ...listing.unreadable.map(({ object, why }) => palette.bad(`can not be read: ${object}: ${why}`)),
     ...listing.troubles.flatMap(({ repository, message, hint }) => [palette.bad(`${repository}: ${message}`), `  ${hint}`]),
   ].join('\n');

@@ -23,6 +23,14 @@ export async function planRetention(parts: BackupParts, repositoryName: string, 
   });
 }
 
+/** The same plan without cuts of the log that were made already: which logs are still there, only the store knows. */
+export async function withoutMadeCuts(parts: BackupParts, repositoryName: string, plan: RetentionPlan): Promise<RetentionPlan> {
+  const repository = await parts.repository(repositoryName);
+  const archives: RetentionPlan['archives'][number][] = [];
+  for (const cut of plan.archives) if (await repository.hasLogs(cut.component, cut.identity, cut)) archives.push(cut);
+  return { ...plan, archives };
+}
+
 export async function recordPruned(parts: BackupParts, repository: string, atMs: number): Promise<void> {
   await parts.store.commit([putRecord(prunedKey(repository), { atMs })]);
 }
