@@ -221,6 +221,33 @@ describe('who leads', () => {
     expect(changes.size).toBe(1);
   });
 
+  it('one that can not reach the target leaves the lead to one that can, and the failover happens', async () => {
+    const { north } = await startThree();
+    cuts.north.add('west');
+    await advance(10_000);
+    expect(await leader()).toBe('north');
+    platform.world.kill('east');
+    await platform.until(async () => (await activeRegion()) === 'west', 30_000);
+    await allEnded();
+    expect((await executions())[0]?.startedBy).toBe('west/serve-3');
+    expect(north.said.filter((each) => each.startsWith('act'))).toEqual([]);
+    expect(north.said.some((each) => each.includes('target-not-ready'))).toBe(true);
+  });
+
+  it('one of another spec leaves it to those who agree with each other', async () => {
+    for (const cut of Object.values(cuts)) cut.clear();
+    platform = new ToyPlatform(toyFleetText());
+    await platform.host.files.writeAtomically('other.yaml', toyFleetText('{ automatic: true, grace: 3s }'));
+    await serve('north', { specFile: 'other.yaml' });
+    await advance(2_000);
+    expect(await leader()).toBe('north');
+    await serve('west');
+    await serve('east');
+    await platform.until(async () => (await leader()) === 'west', 20_000);
+    platform.world.kill('east');
+    await platform.until(async () => (await activeRegion()) === 'west', 30_000);
+  });
+
   it('canaries go on under the next one, with numbers above those of the last', async () => {
     const { north, west } = await startThree();
     await advance(10_000);

@@ -24,6 +24,8 @@ export interface LeadParts {
   readonly controller: string;
   readonly ttlMs: number;
   readonly renewEveryMs: number;
+  /** At the very end of the lease, whatever else is being waited for. */
+  readonly onLost: () => void;
 }
 
 export class Lead {
@@ -65,7 +67,10 @@ export class Lead {
     try {
       const lease = await store.acquireLease(leadLease, controller, ttlMs);
       this.#keeper?.stop();
-      const lost = (error: HoldfastError) => log.warn('fleet.lead-lost', { message: error.message });
+      const lost = (error: HoldfastError) => {
+        log.warn('fleet.lead-lost', { message: error.message });
+        this.#parts.onLost();
+      };
       this.#keeper = new LeaseKeeper(store, clock, lease, lost, renewEveryMs);
       this.#freeSinceMonotonicMs = undefined;
       this.#unsuitedSinceMonotonicMs = undefined;

@@ -71,7 +71,8 @@ export class Member {
     const leases = { store, clock, log, region, controller, ttlMs, renewEveryMs };
     this.#presence = new Presence(leases);
     fleet.presence = this.#presence;
-    this.#lead = new Lead(leases);
+    // Another may be writing canaries from this instant on.
+    this.#lead = new Lead({ ...leases, onLost: () => void this.#endTerm() });
     control.leadLease = () => this.#lead.lease;
     this.#publisher = new OpinionPublisher({
       store,
