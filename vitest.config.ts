@@ -1,6 +1,7 @@
 /**
- * Four projects:
+ * Five projects:
  *   unit         beside the code, the tools' own tests, and whatever else lies under test/: nothing but Node is needed
+ *   long         of the same, those that take seconds by nature: processes of ours, hundreds of megabytes. Not part of "npm run check"
  *   conformance  one suite per kind of driver, run on the driver's fake and on the real system
  *   real         real servers: test/systems, test/end-to-end, and the commands that the documents show
  *   simulation   the simulator with a few fixed seeds; "npm run simulate" runs as many as you like
@@ -13,6 +14,37 @@ import { notMarkedReal } from './tools/testing/test-evidence.ts';
 
 const fakesOnly = process.env.HOLDFAST_TESTS === 'fakes';
 
+/** They start processes of ours, or move hundreds of megabytes. */
+const takeSeconds = [
+  'src/contracts/scratch-process.test.ts',
+  'src/hands/ssh/remote-command.test.ts',
+  'src/host/node/node-host.test.ts',
+  'test/backups/memory.test.ts',
+  'test/engine/kill.test.ts',
+  'test/restore/holdfast-restore.test.ts',
+  'tools/build.test.ts',
+  'tools/testing/run-tests.test.ts',
+];
+
+/** Nothing in them plays the part of a system, so that nothing is left of them where no system may be started: they are not even loaded then. */
+const onlyReal = [
+  'archive-postgresql',
+  'backup-files',
+  'backup-postgresql*',
+  'backup-redis',
+  'dns-fake-rules',
+  'dump-postgresql',
+  'postgresql-driver',
+  'process',
+  'proof-postgresql',
+  'redis-keys',
+  'redis-users',
+  'repository-backend-faults',
+  'repository-backend-s3',
+  'repository-in-bucket',
+  'state-store-etcd',
+].map((name) => `test/conformance/${name}.test.ts`);
+
 /** Folders of test/ that are projects of their own. */
 const needMore = ['conformance', 'systems', 'end-to-end', 'docs', 'simulation'].map((folder) => `test/${folder}/**`);
 
@@ -20,6 +52,8 @@ export default defineConfig({
   test: {
     // One process per file: a server, a timer or a variable that a test leaves behind can't reach the next file.
     pool: 'forks',
+    // In the quick gate, which is run before each commit, one process takes many files: half of its time would go into loading the same modules again. "npm test" judges.
+    isolate: !fakesOnly,
     maxWorkers: 2,
     reporters: [new ClosingReporter()],
     projects: [
@@ -28,16 +62,18 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['src/**/*.test.ts', 'tools/**/*.test.ts', 'test/**/*.test.ts'],
-          exclude: needMore,
+          exclude: [...needMore, ...takeSeconds],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
       },
+      { extends: true, test: { name: 'long', include: takeSeconds, testTimeout: 60_000, hookTimeout: 60_000 } },
       {
         extends: true,
         test: {
           name: 'conformance',
           include: ['test/conformance/**/*.test.ts'],
+          exclude: fakesOnly ? onlyReal : [],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           // Real servers on a machine that others use too: one more try, which the closing lines name.

@@ -8,6 +8,8 @@ import { openRepository } from './open-repository.ts';
 
 const host = () => testHost({ nowMs: startMs }, 5);
 const secret = (text: string) => new Secret(text, 'test');
+/** What a guess costs is the matter of one test only. */
+const cheap = { N: 1_024, r: 8, p: 1 };
 const typesItBack = async (key: string) => key;
 const words = new TextEncoder().encode('content');
 
@@ -18,7 +20,7 @@ async function createWithPassphrase(backend: MemoryBackend) {
     backend,
     host: host(),
     platform: 'orders',
-    encryption: { passphrase: secret('correct horse battery') },
+    encryption: { passphrase: secret('correct horse battery'), cost: cheap },
     confirmRecoveryKey: async (key) => {
       recoveryKey = key;
       return ` ${key.toUpperCase().replaceAll('0', 'o')} `;
@@ -194,6 +196,13 @@ describe('key slots', () => {
     await repository.addSlot({ kind: 'recovery' }, async (key) => (newRecovery = key));
     await repository.addSlot({ kind: 'passphrase', passphrase: secret('another passphrase') }, typesItBack);
     const old = (await repository.slots()).filter(({ createdAtMs }) => createdAtMs === startMs);
+    // Where nobody says how much a guess is to cost, it costs 64 MiB and two passes.
+    expect(
+      old
+        .filter(({ kind }) => kind === 'passphrase')
+        .map(({ derivation }) => derivation['N'])
+        .sort(),
+    ).toEqual([1_024, 65_536]);
     expect(old.map(({ kind }) => kind).sort()).toEqual(['passphrase', 'passphrase', 'recovery', 'recovery']);
     const [firstRecovery] = (await repository.slots()).filter(({ kind }) => kind === 'recovery');
     const opensFirst = async () =>

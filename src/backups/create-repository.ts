@@ -8,7 +8,7 @@ import { fail } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
 import type { BackendCapabilities } from '../contracts/repository-backend.ts';
 import { writeCapabilities } from './capability-records.ts';
-import { RepositoryKeys } from './key-ladder.ts';
+import { type PassphraseCost, RepositoryKeys } from './key-ladder.ts';
 import { type MadeSlot, newSlot, proveRecoveryKey, writeSlot } from './key-slots.ts';
 import { archivesPrefix, backupsPrefix, keysPrefix, repositoryObject } from './object-names.ts';
 import { type ObjectStore, putObject } from './put-object.ts';
@@ -19,7 +19,7 @@ import { keyBytes } from './sealing.ts';
 
 export interface CreateRequest extends RepositoryPlace {
   /** Absent: nothing is encrypted. Without a passphrase the recovery key is the only one, until a slot is added. */
-  readonly encryption?: { readonly passphrase?: Secret };
+  readonly encryption?: { readonly passphrase?: Secret; readonly cost?: PassphraseCost };
   /** Shows the recovery key, once, and answers what the person typed back. */
   readonly confirmRecoveryKey: (key: string) => Promise<string>;
   readonly signal?: AbortSignal;
@@ -60,14 +60,14 @@ export async function createRepository(request: CreateRequest): Promise<Reposito
 async function proveSlots(store: ObjectStore, repositoryId: string, key: Uint8Array, request: CreateRequest): Promise<readonly MadeSlot[]> {
   const recovery = await newSlot(store, repositoryId, key, { kind: 'recovery' });
   await proveRecoveryKey(recovery.slot, await request.confirmRecoveryKey(recovery.secret.reveal()));
-  const passphrase = request.encryption?.passphrase;
+  const { passphrase, cost } = request.encryption ?? {};
   if (passphrase === undefined) return [recovery];
   if (passphrase.reveal().length < 8)
     throw fail('KEY_WRONG', {
       message: `the passphrase from ${passphrase.source} is shorter than 8 characters`,
       hint: 'Who gets hold of a copy of the repository can try millions: take a long one.',
     });
-  return [recovery, await newSlot(store, repositoryId, key, { kind: 'passphrase', passphrase })];
+  return [recovery, await newSlot(store, repositoryId, key, { kind: 'passphrase', passphrase, ...(cost ? { cost } : {}) })];
 }
 
 async function refuseOccupied(store: ObjectStore): Promise<void> {

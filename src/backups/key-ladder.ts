@@ -34,8 +34,14 @@ export interface KeySlot extends JsonObject {
   readonly wrapped: WrappedKey;
 }
 
+export interface PassphraseCost extends JsonObject {
+  readonly N: number;
+  readonly r: number;
+  readonly p: number;
+}
+
 /** 64 MiB of memory and about a fifth of a second: what a guess costs. */
-const scryptCost = { N: 65_536, r: 8, p: 2 } as const;
+const passphraseCostDefault: PassphraseCost = { N: 65_536, r: 8, p: 2 };
 
 export function wrapKey(under: Uint8Array, key: Uint8Array, associated: string, random: Random): WrappedKey {
   const nonce = random.bytes(nonceBytes);
@@ -59,12 +65,15 @@ export interface NewSlot {
   readonly repositoryKey: Uint8Array;
   /** The random key, or the passphrase. */
   readonly opener: Uint8Array | Secret;
+  /** Of a passphrase. */
+  readonly cost?: PassphraseCost;
   readonly nowMs: number;
 }
 
 export async function makeSlot(request: NewSlot, random: Random): Promise<KeySlot> {
   const salt = Buffer.from(random.bytes(16)).toString('base64');
-  const derivation: JsonObject = request.kind === 'passphrase' ? { name: 'scrypt', salt, ...scryptCost } : { name: 'hkdf-sha256', salt };
+  const cost = request.cost ?? passphraseCostDefault;
+  const derivation: JsonObject = request.kind === 'passphrase' ? { name: 'scrypt', salt, ...cost } : { name: 'hkdf-sha256', salt };
   const names = { slot: request.slotId, repository: request.repositoryId, kind: request.kind };
   const under = await deriveSlotKey(derivation, request.opener, request.slotId);
   const wrapped = wrapKey(under, request.repositoryKey, slotWords(names), random);

@@ -6,7 +6,7 @@
 import { fail } from '../base/errors.ts';
 import { makeId } from '../base/ids.ts';
 import { Secret } from '../base/secret.ts';
-import { type KeySlot, makeSlot, openSlots, parseSlot, type RepositoryKeys, type SlotKind } from './key-ladder.ts';
+import { type KeySlot, makeSlot, openSlots, type PassphraseCost, parseSlot, type RepositoryKeys, type SlotKind } from './key-ladder.ts';
 import { keysPrefix, revokedKeysPrefix } from './object-names.ts';
 import { getObject, type ObjectStore, putObject } from './put-object.ts';
 import { formatRecoveryKey } from './recovery-key.ts';
@@ -38,7 +38,9 @@ export async function writeSlot(store: ObjectStore, slot: KeySlot, secret: Secre
     throw fail('KEY_NOT_PROVEN', { message: `the key slot ${slot.slot} does not open with its own key`, subject: slot.slot });
 }
 
-export type SlotRequest = { readonly kind: 'recovery' | 'machine' } | { readonly kind: 'passphrase'; readonly passphrase: Secret };
+export type SlotRequest =
+  | { readonly kind: 'recovery' | 'machine' }
+  | { readonly kind: 'passphrase'; readonly passphrase: Secret; readonly cost?: PassphraseCost };
 
 export interface MadeSlot {
   readonly slot: KeySlot;
@@ -57,7 +59,8 @@ export async function newSlot(
   const kind: SlotKind = request.kind;
   const slotId = makeId(kind, nowMs, () => random.next());
   if (request.kind === 'passphrase') {
-    const slot = await makeSlot({ kind, slotId, repositoryId, repositoryKey, opener: request.passphrase, nowMs }, random);
+    const cost = request.cost === undefined ? {} : { cost: request.cost };
+    const slot = await makeSlot({ kind, slotId, repositoryId, repositoryKey, opener: request.passphrase, ...cost, nowMs }, random);
     return { slot, secret: request.passphrase };
   }
   const opener = random.bytes(keyBytes);

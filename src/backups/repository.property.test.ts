@@ -21,6 +21,10 @@ import type { Repository } from './repository.ts';
 const text = new TextEncoder().encode('all work and no play '.repeat(150));
 const noise = () => undefined;
 
+/** A character for each byte: bytes are compared one element after the other, which takes most of the time of a test. */
+const asText = (parts: Readonly<Record<string, Uint8Array>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(parts).map(([name, bytes]) => [name, Buffer.from(bytes).toString('latin1')]));
+
 describe('parts', () => {
   const chunk = fc.oneof(
     fc.uint8Array({ maxLength: 300 }),
@@ -46,7 +50,7 @@ describe('parts', () => {
         const expected = Object.fromEntries(parts.map(({ chunks }, index) => [`part ${index}`, new Uint8Array(Buffer.concat(chunks))]));
         const repository = await world.reopen();
         const reader = await repository.openBackup('db', 'b1');
-        expect(await readParts(reader)).toEqual(expected);
+        expect(asText(await readParts(reader))).toEqual(asText(expected));
         expect(reader.parts.map(({ name, bytes }) => [name, bytes])).toEqual(
           Object.entries(expected).map(([name, bytes]) => [name, bytes.length]),
         );
@@ -154,7 +158,7 @@ async function findFaults(repository: Repository): Promise<string[]> {
 
 async function restoreFails(repository: Repository, expected: Record<string, Uint8Array>): Promise<boolean> {
   try {
-    expect(await readParts(await repository.openBackup('db', 'b1'))).toEqual(expected);
+    expect(asText(await readParts(await repository.openBackup('db', 'b1')))).toEqual(asText(expected));
     return false;
   } catch (error) {
     expect(asHoldfastError(error).code).not.toBe('BUG_BROKEN_BELIEF');

@@ -47,7 +47,7 @@ async function make(name: string, encrypted: boolean): Promise<{ repository: Rep
     platform: 'orders',
     host,
     pieceBytes: 4_096,
-    ...(encrypted ? { encryption: { passphrase: new Secret(passphrase, 'test') } } : {}),
+    ...(encrypted ? { encryption: { passphrase: new Secret(passphrase, 'test'), cost: { N: 1_024, r: 8, p: 1 } } } : {}),
     confirmRecoveryKey: async (shown) => {
       key = shown;
       return shown;
