@@ -9,13 +9,13 @@ import { Controllers } from './controllers.ts';
 import { Faults } from './faults.ts';
 import { Invariants, isAutomatic, type Violation } from './invariants.ts';
 import { Operator } from './operator.ts';
-import type { Sabotage } from './sabotage.ts';
 import { otherRegion, type Region, regions, SimulatedPlatform } from './simulated-platform.ts';
+import { hasEnded, type MirroredExecution } from './state-mirror.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 const convergesWithinMs = 900_000;
 /** Far more than any disaster needs: a controller that spins shows here. */
-const mostEvents = 100_000;
+const mostEvents = 400_000;
 const lookEveryMs = 1_000;
 /** It must hold for so long to count. */
 const settledMs = 5_000;
@@ -33,10 +33,18 @@ export interface DisasterResult {
   readonly story: readonly string[];
 }
 
-export async function runDisaster(seed: number, sabotage: Sabotage = {}): Promise<DisasterResult> {
-  const disaster = new Disaster(seed, sabotage);
+/** @param regionCount 2: one controller outside of both; 3: a controller in each, a witness among them */
+export async function runDisaster(seed: number, regionCount: 2 | 3 = 2): Promise<DisasterResult> {
+  const disaster = new Disaster(seed, regionCount);
   await disaster.run();
   return disaster.result();
+}
+
+/** A re-protection that has not made the database of the region follow yet works on its files. */
+function worksOnFiles(execution: MirroredExecution, region: Region): boolean {
+  const { kind, plan } = execution.header;
+  if (kind !== 'reprotect' || plan.from !== region) return false;
+  return plan.steps.some((step) => step.verb === 'follow' && !hasEnded(execution, step.id));
 }
 
 class Disaster {
@@ -50,25 +58,27 @@ class Disaster {
   readonly #clients: Clients;
   #converged = false;
 
-  constructor(seed: number, sabotage: Sabotage) {
+  constructor(seed: number, regionCount: 2 | 3) {
     this.#seed = seed;
     this.#time = new VirtualTime(new Chance(seed, 'order').random);
-    this.#platform = new SimulatedPlatform(this.#time, new Chance(seed, 'platform'));
-    sabotage.platform?.(this.#platform);
+    this.#platform = new SimulatedPlatform(this.#time, new Chance(seed, 'platform'), regionCount);
     for (const region of regions) void this.#platform.startProgram(region);
     this.#invariants = new Invariants(this.#platform);
-    this.#controllers = new Controllers(this.#platform, this.#invariants, sabotage, seed);
+    this.#controllers = new Controllers(this.#platform, this.#invariants, seed);
     this.#operator = new Operator(this.#platform, this.#invariants, this.#controllers, new Chance(seed, 'operator'));
     this.#clients = new Clients(this.#platform, this.#invariants, new Chance(seed, 'clients'));
     this.#faults = new Faults({
       platform: this.#platform,
       controllers: this.#controllers,
       chance: new Chance(seed, 'faults'),
-      mayBoot: (region) => !this.#invariants.mirror.open.some(({ header }) => header.kind === 'reprotect' && header.plan.from === region),
+      mayBoot: (region) => !this.#invariants.mirror.open.some((execution) => worksOnFiles(execution, region)),
       operatorLooks: () => this.#operator.look(false),
+      isPromised: (entry) =>
+        this.#invariants.acknowledged.some((each) => each.entry === entry) ||
+        regions.filter((region) => this.#platform.servers[region].log.includes(entry)).length > 1,
     });
     this.#invariants.onExecutionEvent = (_execution, event) => {
-      if (event.type === 'started' || event.type === 'runner-changed') this.#faults.executionMoves();
+      if (event.type === 'started' || event.type === 'runner-changed') this.#faults.executionMoves(String(event.data.holder));
     };
     this.#invariants.onBegun = (execution) => {
       if (isAutomatic(execution)) this.#faults.failoverBegins(execution.header.plan.from as Region);
@@ -85,7 +95,7 @@ class Disaster {
     await this.#time.run(this.#faults.endsAtMs, afterEach, stop);
     this.#faults.heal();
     this.#controllers.restartAfterMs = () => 100;
-    if (!this.#controllers.current) this.#controllers.start();
+    this.#controllers.ensure();
     const untilMs = this.#time.nowMs + convergesWithinMs;
     let sinceMs: number | undefined;
     while (!stop() && this.#time.nowMs < untilMs && !this.#converged) {
@@ -121,7 +131,7 @@ class Disaster {
     if (this.#platform.nameLeadsTo().join() !== active) return `the name leads to ${this.#platform.nameLeadsTo().join()}, not ${active}`;
     const lost = this.#invariants.lostAt(primary);
     if (lost.length > 0) return `the database lacks ${lost.length} acknowledged writes, the first ${lost[0]}`;
-    return this.#controllers.current?.control ? undefined : 'no controller runs';
+    return this.#controllers.places.every((place) => this.#controllers.at(place)?.control) ? undefined : 'a controller does not run';
   }
 
   result(): DisasterResult {

@@ -15,13 +15,19 @@
  *   slow-store       the state answers nothing for a while
  *   slow-probes      a region answers slowly
  *   clock-jump       the wall clock jumps
+ *   cut-state, partition   one controller does not reach the state; some of all ways are cut, of all traffic or of one kind
+ *   kill-guard, stall-guard, freeze   of one machine: its guard dies, its guard stands still, all of its processes stand still
  *   operator         a person looks, and re-protects what can be
  */
+import type { Entry } from '../../src/drivers/postgresql/fake-server.ts';
 import type { Chance } from './chance.ts';
 import type { Controllers } from './controllers.ts';
 import { allTraffic, type Place, type Traffic } from './network.ts';
 import { otherRegion, type Region, regions, type SimulatedPlatform } from './simulated-platform.ts';
+import type { SimulatedProcess } from './simulated-process.ts';
 
+/** What goes wrong only where there are three regions with a controller each. */
+const fleetKinds = ['cut-state', 'partition', 'kill-guard', 'stall-guard', 'freeze'] as const;
 const kinds = [
   'kill-region',
   'dark-region',
@@ -41,7 +47,8 @@ const kinds = [
   'clock-jump',
   'operator',
 ] as const;
-type FaultKind = (typeof kinds)[number];
+type FaultKind = (typeof kinds)[number] | (typeof fleetKinds)[number];
+const bootAgainMs = 500;
 /** Those that make a failover necessary when they last. */
 const severe = ['kill-region', 'dark-region', 'hang', 'cut-off', 'kill-store'] as const;
 
@@ -52,6 +59,8 @@ export interface FaultParts {
   /** A region may be booted now: nobody works on its files. */
   readonly mayBoot: (region: Region) => boolean;
   readonly operatorLooks: () => void;
+  /** A client was told that it is there, or another server has it. */
+  readonly isPromised: (entry: Entry) => boolean;
 }
 
 export class Faults {
@@ -66,13 +75,16 @@ export class Faults {
   readonly #badWeatherShare: number;
   /** How likely a region is to come back as its failover begins. */
   readonly #returnShare: number;
+  /** How likely a server is to lose what it had not promised to keep when it is killed. */
+  readonly #tornShare: number;
   #crashesLeft = 4;
   #over = false;
 
   constructor(parts: FaultParts) {
     this.#parts = parts;
     const { chance } = parts;
-    const weights = kinds.map((kind) => ({ kind, weight: chance.pick([0, 0.3, 1, 3]) }));
+    const known: readonly FaultKind[] = parts.platform.fleet ? [...kinds, ...fleetKinds] : kinds;
+    const weights = known.map((kind) => ({ kind, weight: chance.pick([0, 0.3, 1, 3]) }));
     const begins = chance.between(2_000, 8_000);
     // In some, a person re-protects as soon as it can be done, and then the region that took over is struck too.
     const strikesTwice = chance.happens(0.35);
@@ -81,6 +93,7 @@ export class Faults {
     this.#crashShare = chance.pick([0, 0, 0.5, 1]);
     this.#stallShare = chance.pick([0, 0.5, 1]);
     this.#badWeatherShare = chance.pick([0, 0, 0.5]);
+    this.#tornShare = chance.pick([0, 0.5, 1]);
     this.#returnShare = chance.pick([0, 0, 0, 0.5]);
     this.#strikeAt(begins + chance.between(0, 5_000), chance.pick(severe), true);
     if (strikesTwice) {
@@ -98,14 +111,14 @@ export class Faults {
   }
 
   /** An execution was begun or taken over: the moments in which a death, a pause or a state that fails hurts most. */
-  executionMoves(): void {
+  executionMoves(holder: string): void {
     const { chance, controllers, platform } = this.#parts;
     if (this.#over) return;
     if (this.#crashesLeft > 0 && chance.happens(this.#crashShare)) {
       this.#crashesLeft -= 1;
       const stallMs = chance.happens(this.#stallShare) ? chance.between(500, 6_000) : undefined;
       const doom = { inCalls: chance.whole(1, 120), when: chance.pick(['before', 'after'] as const) };
-      controllers.current?.process.doom(stallMs === undefined ? doom : { ...doom, stallMs });
+      controllers.named(holder)?.process.doom(stallMs === undefined ? doom : { ...doom, stallMs });
     }
     if (chance.happens(this.#badWeatherShare)) {
       platform.time.after(chance.between(0, 300), () => this.#over || this.#bring(chance.pick(['shaky-store', 'slow-store']), 'east', 0));
@@ -139,6 +152,21 @@ export class Faults {
     platform.postgresql.flow();
   }
 
+  #pickGuard(): SimulatedProcess | undefined {
+    const { platform, chance } = this.#parts;
+    const guards = regions.flatMap((region) => platform.machines[region].living).filter(({ name }) => name.startsWith('guard-'));
+    return guards.length === 0 ? undefined : chance.pick(guards);
+  }
+
+  /** A disk keeps what was acknowledged; what nobody was told of may be gone. */
+  #killServer(region: Region): void {
+    const { platform, chance } = this.#parts;
+    const server = platform.servers[region];
+    server.kill();
+    if (server.inRecovery || !chance.happens(this.#tornShare)) return;
+    while (server.log.at(-1)?.kind === 'record' && !this.#parts.isPromised(server.log.at(-1) as Entry)) server.log.pop();
+  }
+
   #strike(kind: FaultKind, isSevere: boolean): void {
     const { chance, platform } = this.#parts;
     const active = platform.servers.west.inRecovery ? 'east' : 'west';
@@ -154,10 +182,13 @@ export class Faults {
     const { network, servers, weather, time, postgresql } = platform;
     const server = servers[region];
     const kill = () => {
-      server.kill();
+      this.#killServer(region);
       platform.killProgram(region);
+      platform.machines[region].killAll();
       postgresql.flow();
     };
+    const places = controllers.places;
+    const place = chance.pick(places);
     const cut = (traffic: readonly Traffic[], ways: readonly (readonly [Place, Place])[]) => {
       const mends = ways.map(([from, to]) => network.cut(traffic, from, to));
       postgresql.flow();
@@ -168,7 +199,8 @@ export class Faults {
     };
     const bothWays = (one: Place, other: Place) => [[one, other] as const, [other, one] as const];
     const link = bothWays('east', 'west');
-    const way = bothWays('outside', region);
+    const way = bothWays(place === region ? otherRegion(region) : place, region);
+    const apart = (one: Place) => [...places, ...regions].filter((each) => each !== one).flatMap((each) => bothWays(one, each));
     const briefMs = chance.happens(0.8) ? platform.draw.graceMs * chance.between(0.05, 0.9) : durationMs;
     const bringers: Readonly<Record<FaultKind, () => void>> = {
       'kill-region': () => {
@@ -184,7 +216,7 @@ export class Faults {
         });
       },
       'kill-store': () => {
-        server.kill();
+        this.#killServer(region);
         postgresql.flow();
         this.#later(briefMs, () => this.#boot(region));
       },
@@ -204,7 +236,19 @@ export class Faults {
       'cut-link': () => cut(['servers'], link),
       'cut-controller': () => cut(['sites'], way),
       'cut-one-way': () => cut(allTraffic, [chance.pick([...way, ...link])]),
-      'cut-off': () => cut(allTraffic, [...link, ...way]),
+      'cut-off': () => cut(allTraffic, apart(region)),
+      'cut-state': () => cut(['state'], apart(place)),
+      partition: () => {
+        const ways = places.flatMap((one) => apart(one)).filter(() => chance.happens(0.3));
+        cut(chance.pick([allTraffic, allTraffic, ['sites'], ['state'], ['servers']] as const), ways);
+      },
+      'kill-guard': () => this.#pickGuard()?.kill(),
+      'stall-guard': () => this.#pickGuard()?.stall(chance.between(500, 12_000)),
+      freeze: () => {
+        if (place === 'outside') return;
+        const frozenMs = chance.between(500, 20_000);
+        for (const process of platform.machines[place].living) process.stall(frozenMs);
+      },
       'lost-answers': () => {
         network.lostShare = chance.pick([0.02, 0.1, 0.3]);
         this.#later(chance.between(1_000, 15_000), () => {
@@ -213,8 +257,10 @@ export class Faults {
       },
       crash: () => controllers.current?.process.doom({ inCalls: chance.whole(1, 60), when: chance.pick(['before', 'after']) }),
       stall: () => {
-        controllers.current?.process.stall(chance.between(500, 12_000));
-        if (chance.happens(0.4)) time.after(chance.between(100, 3_000), () => void (this.#over || controllers.start()));
+        const stalled = controllers.current;
+        stalled?.process.stall(chance.between(500, 12_000));
+        if (stalled && chance.happens(0.4))
+          time.after(chance.between(100, 3_000), () => void (this.#over || controllers.start(stalled.place)));
       },
       'shaky-store': () => {
         weather.errorShare = chance.pick([0.05, 0.2, 0.6]);
@@ -226,7 +272,12 @@ export class Faults {
         weather.pauseUntilMs = time.nowMs + chance.between(500, 8_000);
       },
       'slow-probes': () => network.slowDown(region, chance.between(1_000, 15_000), chance.pick([300, 1_500, 4_000])),
-      'clock-jump': () => platform.jumpClock(chance.pick([1, -1]) * chance.pick([1_500, 5_000, 60_000, 7_200_000])),
+      'clock-jump': () => {
+        const byMs = chance.pick([1, -1]) * chance.pick([1_500, 5_000, 60_000, 7_200_000]);
+        const skew = platform.skews[place];
+        if (skew) skew.offsetMs += byMs;
+        else platform.jumpClock(byMs);
+      },
       operator: operatorLooks,
     };
     bringers[kind]();
@@ -239,9 +290,17 @@ export class Faults {
   }
 
   #boot(region: Region): void {
-    const { platform, mayBoot } = this.#parts;
-    if (platform.network.dark.has(region) || !mayBoot(region)) return;
-    platform.servers[region].start();
+    const { platform, controllers, mayBoot } = this.#parts;
+    if (platform.network.dark.has(region)) return;
+    controllers.ensure();
+    const server = platform.servers[region];
+    // What may acknowledge alone is started only beside a controller that holds the right to it: a machine's own start would not ask.
+    const mustWait = platform.startsByLease && !server.running && !server.barred && !platform.mayServe(region);
+    if (!mayBoot(region) || mustWait) {
+      if (platform.fleet || this.#over) platform.time.after(bootAgainMs, () => this.#boot(region));
+      return;
+    }
+    server.start();
     platform.postgresql.flow();
     if (!platform.programRuns(region)) void platform.startProgram(region);
   }

@@ -12,7 +12,8 @@
 import type { Entry, FakeServer } from '../../src/drivers/postgresql/fake-server.ts';
 import type { JournalEvent } from '../../src/state/journal-events.ts';
 import type { PlatformState } from '../../src/state/platform-state.ts';
-import { otherRegion, type Region, regions, type SimulatedPlatform, secrets } from './simulated-platform.ts';
+import type { Place } from './network.ts';
+import { controllerPlaces, otherRegion, type Region, regions, type SimulatedPlatform, secrets } from './simulated-platform.ts';
 import { hasEnded, type MirroredExecution, StateMirror } from './state-mirror.ts';
 
 export interface Violation {
@@ -59,12 +60,15 @@ export class Invariants {
   readonly #well: Readonly<Record<Region, Stretch[]>> = { east: [], west: [] };
   /** When the standby of a region received from it, and the controller could have heard that. */
   readonly #heard: Readonly<Record<Region, Stretch[]>> = { east: [], west: [] };
-  readonly #wall: { readonly fromMs: number; readonly offsetMs: number }[] = [];
+  /** What the wall clock of each machine has shown. */
+  readonly #wall: Record<string, { readonly fromMs: number; readonly offsetMs: number }[]> = {};
+  readonly #places: readonly Place[];
   #newest: FakeServer;
 
   constructor(platform: SimulatedPlatform) {
     this.#platform = platform;
     this.#newest = platform.servers.east;
+    this.#places = platform.fleet ? controllerPlaces : ['outside'];
     this.mirror = new StateMirror(platform.state.open(), {
       onPlatform: (before, now) => this.#checkPlatform(before, now),
       onBegun: (execution) => {
@@ -108,22 +112,25 @@ export class Invariants {
     const { servers, network, time } = this.#platform;
     for (const region of regions) {
       const server = servers[region];
-      const isThere = server.answers && network.isReachable('sites', 'outside', region);
-      note(this.#there[region], time.nowMs, isThere);
-      note(this.#well[region], time.nowMs, isThere && !network.isSlow(region));
+      const seers = server.answers ? this.#seers(region) : 0;
+      note(this.#there[region], time.nowMs, seers > 0);
+      note(this.#well[region], time.nowMs, seers > this.#places.length / 2 && !network.isSlow(region));
       const other = servers[otherRegion(region)];
-      const isHeard = other.answers && other.upstream === server && server.answers && this.#isWell(otherRegion(region));
-      note(this.#heard[region], time.nowMs, isHeard);
+      const isHeard = other.answers && other.upstream === server && server.answers && !network.isSlow(otherRegion(region));
+      note(this.#heard[region], time.nowMs, isHeard && this.#seers(otherRegion(region)) > this.#places.length / 2);
     }
-    const offsetMs = this.#platform.wallMs() - Math.floor(time.nowMs);
-    if (this.#wall.at(-1)?.offsetMs !== offsetMs) this.#wall.push({ fromMs: time.nowMs, offsetMs });
+    for (const place of this.#places) {
+      const offsetMs = this.#platform.wallMsAt(place) - Math.floor(time.nowMs);
+      const shown = (this.#wall[place] ??= []);
+      if (shown.at(-1)?.offsetMs !== offsetMs) shown.push({ fromMs: time.nowMs, offsetMs });
+    }
     if (!servers.east.inRecovery && !servers.west.inRecovery && regions.every((region) => this.#platform.canAcknowledge(servers[region])))
       this.violate('I1', 'both servers could acknowledge writes');
   }
 
-  #isWell(region: Region): boolean {
-    const { network } = this.#platform;
-    return network.isReachable('sites', 'outside', region) && !network.isSlow(region);
+  /** How many controllers could see the region, if they live. */
+  #seers(region: Region): number {
+    return this.#places.filter((place) => this.#platform.network.isReachable('sites', place, region)).length;
   }
 
   /** A client was told that its write is there. */
@@ -203,12 +210,13 @@ export class Invariants {
     if (open.length > 1) this.violate('I3', `${open.map(({ header }) => header.id).join(' and ')} are under way at once`);
   }
 
-  #checkConfirmed({ header }: MirroredExecution, event: JournalEvent): void {
+  #checkConfirmed(execution: MirroredExecution, event: JournalEvent): void {
+    const { header } = execution;
     if (event.type !== 'step-done') return;
     const step = header.plan.steps.find((each) => each.id === event.stepId);
     const automatic = header.plan.steps.some((each) => each.verb === 'confirm-verdict');
     if (!step || !automatic || (step.verb !== 'confirm-verdict' && step.verb !== 'check-target')) return;
-    const atMs = this.#timeOf(event.atMs);
+    const atMs = this.#timeOf(event.atMs, placeOf(execution));
     if (step.verb === 'check-target') {
       this.#checkTarget(header.plan.to as Region, atMs);
       return;
@@ -244,16 +252,24 @@ export class Invariants {
       this.violate('I3', `the target ${target} is the primary already`);
   }
 
-  /** When the wall clock showed that time, the last time that it did. */
-  #timeOf(wallMs: number): number {
+  /** When the wall clock of that machine showed that time, the last time that it did. */
+  #timeOf(wallMs: number, machine: Place): number {
     const nowMs = this.#platform.time.nowMs;
-    for (let place = this.#wall.length - 1; place >= 0; place -= 1) {
-      const { fromMs, offsetMs } = this.#wall[place] as { fromMs: number; offsetMs: number };
-      const untilMs = this.#wall[place + 1]?.fromMs ?? nowMs;
+    const shown = this.#wall[machine] ?? [];
+    for (let place = shown.length - 1; place >= 0; place -= 1) {
+      const { fromMs, offsetMs } = shown[place] as { fromMs: number; offsetMs: number };
+      const untilMs = shown[place + 1]?.fromMs ?? nowMs;
       if (wallMs - offsetMs >= fromMs - 1 && wallMs - offsetMs <= untilMs + 1) return wallMs - offsetMs;
     }
     return nowMs;
   }
+}
+
+/** Where the process stands that runs it now. */
+function placeOf({ events }: MirroredExecution): Place {
+  const runner = events.findLast((event) => event.type === 'started' || event.type === 'runner-changed');
+  const holder = runner?.type === 'started' || runner?.type === 'runner-changed' ? runner.data.holder : '';
+  return holder.includes('/') ? (holder.split('/')[0] as Place) : 'outside';
 }
 
 export function isAutomatic({ header }: MirroredExecution): boolean {

@@ -11,12 +11,15 @@ import { otherRegion, type Region, type SimulatedPlatform } from './simulated-pl
 import type { MirroredExecution } from './state-mirror.ts';
 
 const triesEach = 4;
+const endsMost = 3;
 
 export class Operator {
   readonly #platform: SimulatedPlatform;
   readonly #invariants: Invariants;
   readonly #controllers: Controllers;
   readonly #asked = new Map<string, number>();
+  /** How many executions were ended because they could not go on. */
+  #ended = 0;
   /** How many looks in a row nothing was there that takes writes. */
   #without = 0;
   readonly did: string[] = [];
@@ -42,8 +45,7 @@ export class Operator {
 
   /** One look, and what follows from it. `firmly`, once all is healed: what does not go on is a fault, and what nobody takes over is taken over by hand. */
   look(firmly: boolean): void {
-    const running = this.#controllers.current;
-    if (!running?.control || running.process.isStalled) return;
+    if (!this.#desk()) return;
     const open = this.#invariants.mirror.open[0];
     const active = this.#invariants.mirror.platform?.activeRegion as Region | undefined;
     if (active === undefined) return;
@@ -58,7 +60,29 @@ export class Operator {
       return;
     }
     this.#without += 1;
-    if (firmly && this.#without > 30) this.#order({ kind: 'failover', acceptLoss: 'any', because: 'nothing takes writes' });
+    if (!firmly || this.#without <= 30) return;
+    if (servers[otherRegion(active)].answers) this.#order({ kind: 'failover', acceptLoss: 'any', because: 'nothing takes writes' });
+    else this.#standUp(active);
+  }
+
+  /** A region that fenced itself, and that nobody could take over from: its own server is made the primary again by hand. */
+  #standUp(active: Region): void {
+    const { fleet, servers, postgresql } = this.#platform;
+    const server = servers[active];
+    if (!fleet || !server.running || !this.#platform.mayServe(active)) return;
+    this.did.push(`${Math.round(this.#platform.time.nowMs)} ${active} is made a primary again by hand`);
+    server.kill();
+    server.barred = false;
+    server.settings = { ...server.settings, default_transaction_read_only: 'off', synchronous_standby_names: '' };
+    server.start();
+    postgresql.flow();
+  }
+
+  /** The machine from which something is ordered: beside the hands that it takes. */
+  #desk(region?: Region) {
+    const { draw } = this.#platform;
+    const running = draw.localHands && region ? this.#controllers.at(region) : this.#controllers.current;
+    return running?.control && !running.process.isStalled ? running : undefined;
   }
 
   isProtected(active: Region): boolean {
@@ -89,25 +113,29 @@ export class Operator {
       return;
     }
     const error = state.steps.find((step) => step.error)?.error?.message;
-    this.#invariants.liveness(`${header.id} does not go on although all is healed and it was asked ${triesEach} times: ${error}`);
+    // What can't be done as things are is ended, and looked at anew: but not again and again.
+    this.#ended += 1;
+    if (this.#ended <= endsMost) this.#ask(header.id, { kind: 'abort', by: 'ann' });
+    else this.#invariants.liveness(`${header.id} does not go on although all is healed and it was asked ${triesEach} times: ${error}`);
   }
 
   #ask(id: string, request: ExecutionRequest): void {
     this.did.push(`${Math.round(this.#platform.time.nowMs)} ${request.kind} ${id}`);
-    const parts = this.#controllers.current?.control?.parts;
+    const parts = this.#desk()?.control?.parts;
     // What can't be asked now is asked at the next look.
     if (parts) void putRequest(parts.store, parts.host, id, request).catch(() => undefined);
   }
 
   #order(request: PlanRequest): void {
-    const control = this.#controllers.current?.control;
+    const active = this.#invariants.mirror.platform?.activeRegion as Region;
+    const control = this.#desk(otherRegion(active))?.control;
     if (!control) return;
     this.did.push(`${Math.round(this.#platform.time.nowMs)} ${request.kind}`);
     const thinksMs = this.#chance.happens(this.#thinkShare) ? this.#chance.between(1_000, 30_000) : 0;
     void makePlan(control, request)
       .then(async (plan) => {
         await this.#platform.time.sleep(thinksMs);
-        return beginExecution(control, plan, 'ann');
+        await beginExecution(control, plan, 'ann');
       })
       // Refused, or somebody else began something: the next look tells.
       .catch((error: Error) => this.did.push(`refused: ${error.message}`));

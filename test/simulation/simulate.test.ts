@@ -1,8 +1,7 @@
 /** The simulator itself: the same seed is the same run, 200 disasters are survived, and mistakes put in on purpose are found. */
 import { describe, expect, it } from 'vitest';
-import { type DisasterResult, runDisaster } from './disaster.ts';
+import { runDisaster } from './disaster.ts';
 import { keptSeeds } from './kept-seeds.ts';
-import { sabotages } from './sabotage.ts';
 import { describeFailure, simulate } from './simulate.ts';
 
 const seeds = Array.from({ length: 200 }, (_, place) => place + 1);
@@ -38,18 +37,5 @@ describe('the simulator', () => {
     expect(describeFailure({ seed: 7, violations: [{ invariant: 'I1', atMs: 12, message: 'two primaries' }] }, 'abc1234')).toBe(
       'seed 7, commit abc1234: I1 at 12 ms: two primaries\n  npm run simulate -- --seed 7\n',
     );
-  });
-});
-
-describe('finds within 200 seeds', () => {
-  it.each(sabotages)('$name', async ({ sabotage, noticedBy }) => {
-    let found: DisasterResult | undefined;
-    for (const seed of seeds) {
-      const result = await runDisaster(seed, sabotage);
-      if (!result.violations.some(({ invariant }) => noticedBy.includes(invariant))) continue;
-      found = result;
-      break;
-    }
-    expect(found, 'nothing was noticed').toBeDefined();
   });
 });

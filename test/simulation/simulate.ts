@@ -24,12 +24,13 @@ export interface SimulationSummary {
 export async function simulate(
   seeds: readonly number[],
   onResult: (result: DisasterResult) => void = () => {},
+  regionCount: 2 | 3 = 2,
 ): Promise<SimulationSummary> {
   const startedAt = process.cpuUsage();
   const hash = createHash('sha256');
   const sum = { violations: 0, converged: 0, failovers: 0, controllerDeaths: 0, virtualMs: 0 };
   for (const seed of seeds) {
-    const result = await runDisaster(seed);
+    const result = await runDisaster(seed, regionCount);
     hash.update(result.digest);
     sum.violations += result.violations.length;
     sum.converged += result.converged ? 1 : 0;
@@ -75,11 +76,18 @@ function seedsOf(values: { readonly seeds?: string | undefined; readonly seed?: 
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { seeds: { type: 'string' }, seed: { type: 'string' }, json: { type: 'boolean' }, story: { type: 'boolean' } },
+    options: {
+      seeds: { type: 'string' },
+      seed: { type: 'string' },
+      regions: { type: 'string', default: '2' },
+      json: { type: 'boolean' },
+      story: { type: 'boolean' },
+    },
   });
   const seeds = seedsOf(values);
-  if (seeds.length === 0 || seeds.some((seed) => !Number.isSafeInteger(seed))) {
-    process.stderr.write('npm run simulate -- --seeds N [--seed S] [--json] [--story]\n');
+  const regionCount = Number(values.regions);
+  if ((regionCount !== 2 && regionCount !== 3) || seeds.length === 0 || seeds.some((seed) => !Number.isSafeInteger(seed))) {
+    process.stderr.write('npm run simulate -- --seeds N [--seed S] [--regions 2|3] [--json] [--story]\n');
     process.exitCode = 2;
     return;
   }
@@ -90,11 +98,15 @@ async function main(): Promise<void> {
     );
     process.exitCode = 1;
   });
-  const summary = await simulate(seeds, (result) => {
-    current = result;
-    if (result.violations.length > 0) process.stderr.write(describeFailure(result, commit()));
-    if (values.story) process.stdout.write(`${result.story.join('\n')}\n`);
-  });
+  const summary = await simulate(
+    seeds,
+    (result) => {
+      current = result;
+      if (result.violations.length > 0) process.stderr.write(describeFailure(result, commit()));
+      if (values.story) process.stdout.write(`${result.story.join('\n')}\n`);
+    },
+    regionCount,
+  );
   if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
   else
     process.stdout.write(

@@ -4,6 +4,7 @@
  */
 import { Secret } from '../../src/base/secret.ts';
 import type { DriverCatalog } from '../../src/contracts/driver.ts';
+import { primaryKeys } from '../../src/control/primary/primary-records.ts';
 import { driver as dnsDriver } from '../../src/drivers/dns-rfc2136/driver.ts';
 import { FakeNameServers } from '../../src/drivers/dns-rfc2136/fake.ts';
 import { makePostgresqlDriver, type Surroundings } from '../../src/drivers/postgresql/driver.ts';
@@ -17,11 +18,15 @@ import type { Clock, Host } from '../../src/host/host.ts';
 import { fakeHost } from '../fakes/host.ts';
 import { type MemoryState, memoryState } from '../fakes/memory-store.ts';
 import type { Chance } from './chance.ts';
+import { FleetState } from './fleet-store.ts';
 import { Network, type Place } from './network.ts';
 import type { StoreWeather } from './shaky-store.ts';
+import { SimulatedMachine } from './simulated-machine.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 export const regions = ['east', 'west'] as const;
+/** Those that have a controller, where there are three. */
+export const controllerPlaces = ['east', 'west', 'witness'] as const;
 export type Region = (typeof regions)[number] & Place;
 export const otherRegion = (region: Region): Region => (region === 'east' ? 'west' : 'east');
 
@@ -37,6 +42,12 @@ const pidFile = '/run/api.pid';
 
 /** What the spec of a disaster says, drawn from its seed. */
 export interface SpecDraw {
+  /** 2: one controller outside of both regions. 3: a witness region too, and a controller in each. */
+  readonly regions: 2 | 3;
+  /** Whether the hands on the hosts of the databases are those of the controller beside them. */
+  readonly localHands: boolean;
+  readonly ttlMs: number;
+  readonly renewEveryMs: number;
   readonly synchronous: boolean;
   readonly graceMs: number;
   readonly everyMs: number;
@@ -47,9 +58,14 @@ export interface SpecDraw {
   readonly canaryEveryMs: number;
 }
 
-export function drawSpec(chance: Chance): SpecDraw {
+export function drawSpec(chance: Chance, regionCount: 2 | 3 = 2): SpecDraw {
   const synchronous = chance.happens(0.7);
+  const ttlMs = chance.pick([3_000, 5_000]);
   return {
+    regions: regionCount,
+    localHands: regionCount === 3 && chance.happens(0.7),
+    ttlMs,
+    renewEveryMs: chance.pick([500, 1_000]),
     synchronous,
     graceMs: chance.pick([1_000, 2_000, 4_000, 8_000]),
     everyMs: chance.pick([500, 1_000, 2_000]),
@@ -61,20 +77,26 @@ export function drawSpec(chance: Chance): SpecDraw {
   };
 }
 
+const fleetTextOf = (
+  draw: SpecDraw,
+) => `state: { etcd: { endpoints: ["http://10.0.0.1:2379", "http://10.0.0.2:2379", "http://10.0.0.3:2379"] } }
+controllers: { ttl: ${draw.ttlMs}ms, renew-every: ${draw.renewEveryMs}ms }
+`;
+
 export function specTextOf(draw: SpecDraw): string {
   const sites = (line: (region: Region) => string) => regions.map((region) => `      ${region}: { ${line(region)} }`).join('\n');
   return `holdfast: v1
 name: orders
 objectives: { rto: 1m, rpo: 1m }
-regions: { east: { role: active }, west: { role: standby } }
-components:
+regions: { east: { role: active }, west: { role: standby }${draw.regions === 3 ? ', witness: { role: witness }' : ''} }
+${draw.regions === 3 ? fleetTextOf(draw) : ''}components:
   orders-db:
     driver: postgresql
     vital: true
     replication: ${draw.synchronous ? 'synchronous' : 'asynchronous'}
     canary-every: ${draw.canaryEveryMs}ms
     sites:
-${sites((region) => `url: "postgresql://holdfast@db.${region}:5432/orders", password: { env: DB_PASSWORD }, data-directory: /data, hands: { ssh: { host: ${region} } }`)}
+${sites((region) => `url: "postgresql://holdfast@db.${region}:5432/orders", password: { env: DB_PASSWORD }, data-directory: /data, hands: ${draw.localHands ? 'local' : `{ ssh: { host: ${region} } }`}`)}
   api:
     driver: process
     vital: false
@@ -117,15 +139,29 @@ export class SimulatedPlatform {
   readonly dns: FakeNameServers;
   readonly files: Host['files'];
   readonly secrets: Host['secrets'];
+  /** Where there are three regions. */
+  readonly fleet: FleetState | undefined;
+  readonly machines: Readonly<Record<(typeof controllerPlaces)[number], SimulatedMachine>>;
+  /** How far the wall clock of a machine is from the true one, and how fast its steady clock runs. */
+  readonly skews: Readonly<Record<string, { offsetMs: number; readonly rate: number }>>;
   #wallOffsetMs = startMs;
 
-  constructor(time: VirtualTime, chance: Chance) {
+  constructor(time: VirtualTime, chance: Chance, regionCount: 2 | 3 = 2) {
     this.time = time;
-    this.draw = drawSpec(chance);
+    this.draw = drawSpec(chance, regionCount);
     this.specText = specTextOf(this.draw);
     this.network = new Network(time, chance);
     this.state = memoryState(this.clock());
     this.weather = { errorShare: 0, pauseUntilMs: 0, usualMs: chance.pick([0, 1, 10]) };
+    this.fleet =
+      regionCount === 3
+        ? new FleetState({ time, network: this.network, state: this.state, weather: this.weather, chance, places: controllerPlaces })
+        : undefined;
+    this.machines = { east: new SimulatedMachine(), west: new SimulatedMachine(), witness: new SimulatedMachine() };
+    const skewMs = chance.pick([0, 300, 30_000]);
+    const drift = chance.pick([0, 0.001, 0.01]);
+    const skew = () => ({ offsetMs: Math.round(chance.between(-skewMs, skewMs)), rate: chance.between(1 - drift, 1 + drift) });
+    this.skews = regionCount === 3 ? { east: skew(), west: skew(), witness: skew() } : {};
     const host = fakeHost({ files: { 'holdfast.yaml': this.specText }, env: secrets });
     this.files = host.files;
     this.secrets = host.secrets;
@@ -157,6 +193,11 @@ export class SimulatedPlatform {
 
   jumpClock(byMs: number): void {
     this.#wallOffsetMs += byMs;
+  }
+
+  /** What the clock on the wall of that machine shows. */
+  wallMsAt(place: string): number {
+    return this.wallMs() + (this.skews[place]?.offsetMs ?? 0);
   }
 
   /** The world's own clock: what no fault of a process touches. */
@@ -192,6 +233,16 @@ export class SimulatedPlatform {
     const { needed } = parseStandbyNames(server.settings.synchronous_standby_names);
     if (needed === 0) return true;
     return this.postgresql.followersOf(server).filter((each) => server.syncStateOf(each) === 'quorum').length >= needed;
+  }
+
+  /** Whether a database is started only under the lease of its region: where the end of that lease is what a promotion rests on. */
+  get startsByLease(): boolean {
+    return this.draw.localHands && !this.draw.synchronous;
+  }
+
+  /** The controller there holds the right of its region to acknowledge writes. */
+  mayServe(region: Region): boolean {
+    return this.state.leaseNow(primaryKeys.lease(region))?.held === true;
   }
 
   /** Somebody starts the region's application, whatever a plan has barred. */

@@ -13,6 +13,9 @@ export interface Doom {
   readonly stallMs?: number;
 }
 
+/** No timer is finer: otherwise one that is set for what is left of a time would be early for ever. */
+const timerGrainMs = 0.01;
+
 export function never<T>(): Promise<T> {
   return new Promise<T>(() => {});
 }
@@ -21,6 +24,7 @@ export class SimulatedProcess {
   readonly name: string;
   readonly clock: Clock;
   readonly #time: VirtualTime;
+  readonly #ends: (() => void)[] = [];
   #doom: { readonly atCall: number; readonly when: Doom['when']; readonly stallMs: number | undefined } | undefined;
   #calls = 0;
   #stalledUntilMs = 0;
@@ -28,13 +32,15 @@ export class SimulatedProcess {
   onDeath: () => void = () => {};
   onStall: () => void = () => {};
 
-  constructor(name: string, time: VirtualTime, wallMs: () => number) {
+  /** @param rate how fast the steady clock of its machine runs */
+  constructor(name: string, time: VirtualTime, wallMs: () => number, rate = 1) {
     this.name = name;
     this.#time = time;
-    const after = (durationMs: number, callback: () => void) => time.after(durationMs, () => this.deliver(callback));
+    const after = (durationMs: number, callback: () => void) =>
+      time.after(durationMs > 0 ? Math.max(durationMs / rate, timerGrainMs) : 0, () => this.deliver(callback));
     this.clock = {
       nowMs: wallMs,
-      monotonicMs: () => time.nowMs,
+      monotonicMs: () => time.nowMs * rate,
       after,
       sleep: (durationMs, signal) =>
         new Promise((resolve, reject) => {
@@ -63,7 +69,18 @@ export class SimulatedProcess {
   kill(): void {
     if (this.#isDead) return;
     this.#isDead = true;
+    for (const listener of this.#ends) listener();
     this.onDeath();
+  }
+
+  /** Told of its death, before anything else. */
+  onEnd(listener: () => void): void {
+    this.#ends.push(listener);
+  }
+
+  /** Something reaches it from beside it, in a turn of its own. */
+  later(callback: () => void): void {
+    this.#time.after(0, () => this.deliver(callback));
   }
 
   stall(durationMs: number): void {
