@@ -6,22 +6,15 @@
  * timeline sorts after an earlier one, so nothing that a backup on an earlier one needs is cut.
  */
 import { formatInstant } from '../base/instants.ts';
+import type { ArchiveExtent } from './archive-extent.ts';
 import type { CatalogueEntry } from './records.ts';
 import { inOrder, isProven } from './retention-groups.ts';
 import type { RetentionPolicy } from './retention-policy.ts';
 
+export type { ArchiveExtent } from './archive-extent.ts';
+
 /** The clock of a lease's holder may be behind ours. */
 const heldSkewMs = 5 * 60_000;
-
-/** What an archive holds of one history. */
-export interface ArchiveExtent {
-  readonly component: string;
-  readonly identity: string;
-  readonly oldest: string;
-  readonly newest: string;
-  /** When its newest segment arrived. */
-  readonly newestAtMs: number;
-}
 
 export interface ArchiveCut {
   readonly component: string;

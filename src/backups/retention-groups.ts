@@ -1,7 +1,7 @@
 /** What retention decides over: the backups that one policy is about, in order. Pure. */
 import { proofLevels } from '../contracts/backup.ts';
+import type { ArchiveExtent } from './archive-extent.ts';
 import { type Catalogue, type CatalogueEntry, provenLevel } from './records.ts';
-import type { ArchiveExtent } from './retention-archives.ts';
 import type { RetentionPolicy } from './retention-policy.ts';
 
 export interface RetentionInput {
