@@ -47,10 +47,12 @@ export function fakeClock(startMs: number): FakeClock {
     timers.set(id, { dueMs: nowMs + Math.max(0, durationMs), callback });
     return () => void timers.delete(id);
   };
-  const firstDue = (untilMs: number) =>
-    [...timers]
-      .filter(([, timer]) => timer.dueMs <= untilMs)
-      .sort(([leftId, left], [rightId, right]) => left.dueMs - right.dueMs || leftId - rightId)[0];
+  /** Timers are kept in the order in which they were set: of those due at one instant the first one is meant. */
+  const firstDue = (untilMs: number) => {
+    let first: [number, { readonly dueMs: number; readonly callback: () => void }] | undefined;
+    for (const each of timers) if (each[1].dueMs <= untilMs && (first === undefined || each[1].dueMs < first[1].dueMs)) first = each;
+    return first;
+  };
   return {
     nowMs: () => nowMs,
     monotonicMs: () => nowMs - startMs,
