@@ -13,7 +13,7 @@ import type { Spec } from '../spec/spec.ts';
 import type { Wiring } from './wiring.ts';
 
 /** Nobody answers, or not in time. Everything else is an answer, and must be shown as it is. */
-const silent: ReadonlySet<string> = new Set(['STATE_UNREACHABLE', 'SYSTEM_OUTCOME_UNKNOWN', 'TIMED_OUT']);
+export const silent: ReadonlySet<string> = new Set(['STATE_UNREACHABLE', 'SYSTEM_OUTCOME_UNKNOWN', 'TIMED_OUT']);
 
 export interface OpenedState {
   readonly store: StateStore;

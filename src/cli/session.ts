@@ -13,8 +13,10 @@ import { faultsOf, loadSpec, readSpecSources } from '../spec/load-spec.ts';
 import type { Spec } from '../spec/spec.ts';
 import { refuseMoved } from '../state/move-state.ts';
 import { isPresent, readPresences } from '../watch/watch-records.ts';
-import { lastKnownFile, openState } from './open-state.ts';
+import { lastKnownFile, openState, silent } from './open-state.ts';
 import type { Wiring } from './wiring.ts';
+
+const stateAwaitedEveryMs = 1_000;
 
 export interface GlobalOptions {
   readonly spec?: readonly string[];
@@ -80,16 +82,46 @@ export async function withSession<T>(
 ): Promise<T> {
   const host = openHost(options, wiring);
   const spec = await loadSpecOrExplain(options, wiring, host);
-  const directory = stateDirectory(options, wiring);
   const region = regionOf(spec, stands.region, wiring, mode === 'serve');
+  const open = () => openSession(options, wiring, mode, spec, host, region);
+  const session = await (mode === 'serve' && spec.state ? untilTheStateAnswers(open, host, wiring.signal) : open());
+  try {
+    return await work(session);
+  } finally {
+    await session.control.close().catch((thrown) => host.log.warn('session.close-failed', { message: asHoldfastError(thrown).message }));
+  }
+}
+
+/** A controller that begins while the shared state is away, or while its machine is too busy to hear it, has nothing better to do than to wait; whoever runs a command wants to know at once. */
+async function untilTheStateAnswers(open: () => Promise<Session>, host: Host, signal: AbortSignal): Promise<Session> {
+  for (;;) {
+    try {
+      return await open();
+    } catch (thrown) {
+      const error = asHoldfastError(thrown);
+      if (signal.aborted || !silent.has(error.code)) throw thrown;
+      host.log.warn('serve.state-awaited', { message: error.message });
+      await host.clock.sleep(stateAwaitedEveryMs, signal).catch(() => undefined);
+    }
+  }
+}
+
+async function openSession(
+  options: GlobalOptions,
+  wiring: Wiring,
+  mode: 'look' | 'act' | 'serve',
+  spec: Spec,
+  host: Host,
+  region: string | undefined,
+): Promise<Session> {
+  const directory = stateDirectory(options, wiring);
   const { store, cutOff } = await openState({ spec, host, directory, wiring, onlyLooks: mode === 'look' });
-  let control: Control | undefined;
   try {
     if (spec.state === undefined) await refuseMoved(store);
     const served = await isServed(spec, store, host);
     const publish = mode === 'serve' || (mode === 'act' && !served);
     const repositories = new RepositoryOpener({ catalog: wiring.repositories, host, platform: spec.name });
-    control = await Control.open({
+    const control = await Control.open({
       spec,
       catalog: wiring.catalog,
       host,
@@ -107,11 +139,10 @@ export async function withSession<T>(
       openRepository: (repository) => repositories.open(repository),
       scratchDirectory: scratchDirectory(wiring),
     });
-    return await work({ spec, host, store, control, served, repositories });
-  } finally {
-    if (control)
-      await control.close().catch((thrown) => host.log.warn('session.close-failed', { message: asHoldfastError(thrown).message }));
-    else await store.close();
+    return { spec, host, store, control, served, repositories };
+  } catch (thrown) {
+    await store.close();
+    throw thrown;
   }
 }
 
