@@ -11,7 +11,7 @@ export const capabilitiesPrefix = 'capabilities/';
 export const backupsPrefix = 'backups/';
 export const archivesPrefix = 'wal/';
 
-export type RecordFolder = 'proofs' | 'tombstones' | 'leases' | 'gaps';
+export type RecordFolder = 'proofs' | 'tombstones' | 'leases' | 'gaps' | 'evidence';
 
 const plainCharacter = /[A-Za-z0-9._-]/;
 const nameCharactersMax = 160;

@@ -79,7 +79,7 @@ function specOf(drafts: readonly Draft[]): Spec {
       salvageDirectory: '/var/tmp',
     },
     failback: { canaryShares: [1], bakeMs: 0 },
-    controllers: { ttlMs: 5_000, renewEveryMs: 1_000, regions: ['a', 'b'], withoutState: 'fence' },
+    controllers: { ttlMs: 5_000, renewEveryMs: 1_000, regions: ['a', 'b'], withoutState: 'fence', keepExecutions: 500 },
     notices: [],
     files: [],
     digest: '',

@@ -36,7 +36,8 @@ export function noticesOf(root: LocatedNode): readonly Fault[] {
     if (entry !== undefined) notices.push(faultAt(entry.key, [section], message(section, section === 'tell' ? 'is' : 'are'), hint));
   }
   const controllers = entriesOf(root).get('controllers');
-  if (controllers && !entriesOf(root).has('state'))
+  const isAboutSeveral = [...entriesOf(controllers?.node).keys()].some((key) => key !== 'keep-executions');
+  if (controllers && isAboutSeveral && !entriesOf(root).has('state'))
     notices.push(
       faultAt(
         controllers.key,

@@ -12,6 +12,7 @@ test('without the sections the state is embedded, and controllers have their def
     renewEveryMs: 1_000,
     regions: ['us-east-1', 'us-west-2', 'eu-west-1'],
     withoutState: 'fence',
+    keepExecutions: 500,
   });
 });
 
@@ -26,7 +27,7 @@ test('all that may be said of etcd and of controllers is read', async () => {
     password: { env: DB_PASSWORD }
     prefix: /dr/orders
     timeout: 2s
-controllers: { ttl: 3s, renew-every: 1s, regions: [us-east-1, eu-west-1] }
+controllers: { ttl: 3s, renew-every: 1s, regions: [us-east-1, eu-west-1], keep-executions: 50 }
 `;
   const spec = await load({ 'orders.yaml': text });
   expect(spec.state?.etcd).toMatchObject({
@@ -40,7 +41,7 @@ controllers: { ttl: 3s, renew-every: 1s, regions: [us-east-1, eu-west-1] }
   });
   expect(spec.state?.etcd.password).toBeInstanceOf(Secret);
   expect(spec.state?.etcd.password?.reveal()).toBe(env.DB_PASSWORD);
-  expect(spec.controllers).toMatchObject({ ttlMs: 3_000, renewEveryMs: 1_000, regions: ['us-east-1', 'eu-west-1'] });
+  expect(spec.controllers).toMatchObject({ ttlMs: 3_000, renewEveryMs: 1_000, regions: ['us-east-1', 'eu-west-1'], keepExecutions: 50 });
 });
 
 test('the prefix is that of the platform where none is given', async () => {

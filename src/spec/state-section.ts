@@ -141,6 +141,15 @@ export const controllersSchema = z
         examples: ['fence', 'keep-serving'],
       })
       .prefault('fence'),
+    'keep-executions': z
+      .int()
+      .min(10)
+      .max(100_000)
+      .meta({
+        description: 'So many finished executions stay in the state; older ones go to the first repository as evidence, where there is one',
+        examples: [500],
+      })
+      .prefault(500),
   })
   .superRefine((value, context) => {
     const least = 3 * value['renew-every'];
@@ -199,6 +208,7 @@ export function readControllers(collector: FaultCollector, components: ReadonlyM
     renewEveryMs: written['renew-every'],
     regions: written.regions ?? known,
     withoutState: written['without-state'],
+    keepExecutions: written['keep-executions'],
   };
 }
 

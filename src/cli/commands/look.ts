@@ -3,10 +3,12 @@
 import type { BackupFault } from '../../backups/alarms-input.ts';
 import { fail } from '../../base/errors.ts';
 import { formatInstant } from '../../base/instants.ts';
+import { formatSize } from '../../base/sizes.ts';
 import { readBackupFaults } from '../../control/backups/backup-faults.ts';
 import { summarizeExecution } from '../../control/executions.ts';
 import type { FleetStatus } from '../../control/fleet/fleet-status.ts';
 import { makePlan, type PlanRequest } from '../../control/make-plan.ts';
+import { readStateHealth } from '../../control/state-faults.ts';
 import { explain, readFleetStatus, readReadiness, readStatus } from '../../control/status.ts';
 import type { Plan } from '../../plans/plan.ts';
 import { specJsonSchema } from '../../spec/json-schema.ts';
@@ -74,24 +76,26 @@ export async function check(context: CommandContext, options: StandsIn = {}): Pr
     const hands = await session.control.checkHands();
     const backups = await readBackupFaults(session.control.backups, session.served);
     const fleet = await readFleetStatus(session.control);
+    const state = await readStateHealth(session.control);
     const readiness = await readReadiness(session.control);
     const active = readiness.find((each) => each.target !== undefined) ?? readiness[0];
     if (!active) throw fail('BUG_BROKEN_BELIEF', { message: 'a spec has regions' });
     const { palette } = context;
     const faults = readiness.flatMap((each) => each.faults);
-    const others = [...hands, ...(fleet?.faults ?? [])];
+    const others = [...hands, ...(fleet?.faults ?? []), ...state.faults];
     const problems = [...faults, ...others].filter(isProblem).length + backups.filter(isProblem).length;
     const warnings = faults.length + others.length + backups.length - problems;
     const lines = [
       ...(fleet ? fleetLines(fleet, palette) : []),
       ...readiness.flatMap((each) => [readinessLine(each, palette), ...faultLines(each, palette)]),
-      ...hands.map((fault) => faultLine(fault, palette)),
+      ...[...hands, ...state.faults].map((fault) => faultLine(fault, palette)),
       ...backupFaultLines(backups, palette),
       '',
       `${session.control.watch.observations.size} sites looked at, ${warnings} warning${warnings === 1 ? '' : 's'}, ${problems} problem${problems === 1 ? '' : 's'}`,
     ];
+    if (state.report) lines.push(palette.dim(`state: ${state.report.kind}, ${formatSize(state.report.sizeBytes)}`));
     const ready = active.ready && !others.some(isProblem) && !backups.some(isProblem);
-    context.answer(lines.join('\n'), { ready, readiness, hands, backups, ...(fleet ? { fleet } : {}), warnings, problems });
+    context.answer(lines.join('\n'), { ready, readiness, hands, backups, ...(fleet ? { fleet } : {}), state, warnings, problems });
     if (!ready) context.exitCode = 3;
   };
   await withSession(context.options, context.wiring, 'look', work, stands(options));

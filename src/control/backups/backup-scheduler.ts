@@ -1,5 +1,5 @@
 /**
- * Begins what is due: backups, proofs and prunes, each as an execution. It decides with `computeDue` from the state alone, so whoever serves next goes on from there.
+ * Begins what is due: backups, proofs and prunes, each as an execution; and lets old executions out of the state. It decides with `computeDue` from the state alone, so whoever serves next goes on from there.
  *
  * Invariants: nothing is begun while a change of the platform is under way (the source may be about to change, and its machine has better things to do), nor without the lease of the
  * process that serves; never two of one kind and component, which the slot in the state sees to. What is under way is not touched here: the engine runs and resumes it.
@@ -7,6 +7,7 @@
 import { asHoldfastError, HoldfastError } from '../../base/errors.ts';
 import type { Control } from '../control.ts';
 import { executionUnderWay } from '../executions.ts';
+import { Trimmer } from '../trimmer.ts';
 import { beginBackup, beginProof, beginPrune } from './begin.ts';
 import { computeDue, type Due, type LastRun, type Scheduled } from './compute-due.ts';
 import { type RunRecord, readLastRun, readRunRecords, readSince, rememberSince, runRecordChange, wasEverDone } from './run-records.ts';
@@ -24,17 +25,20 @@ export class BackupScheduler {
   readonly #listeners: SchedulerListeners;
   readonly #runs: readonly PlannedRun[];
   readonly #ended = new Map<string, LastRun>();
+  readonly #trimmer: Trimmer;
   #lookedAtMonotonicMs: number | undefined;
 
   constructor(control: Control, listeners: SchedulerListeners) {
     this.#control = control;
     this.#listeners = listeners;
     this.#runs = plannedRuns(control.parts.spec);
+    this.#trimmer = new Trimmer(control);
   }
 
   /** Looks once a second at the most; cheap to call more often. */
   async turn(mayAct: () => boolean): Promise<void> {
     const { clock } = this.#control.parts.host;
+    this.#trimmer.turn(mayAct);
     if (this.#runs.length === 0) return;
     if (this.#lookedAtMonotonicMs !== undefined && clock.monotonicMs() - this.#lookedAtMonotonicMs < lookEveryMs) return;
     if (this.#lookedAtMonotonicMs === undefined)
