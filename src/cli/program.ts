@@ -6,6 +6,7 @@ import { type ListenAddress, parseListenAddress } from '../base/listen-address.t
 import type { PlanRequest } from '../control/make-plan.ts';
 import { faultsOf } from '../spec/load-spec.ts';
 import { addBackupCommands } from './backup-commands.ts';
+import { type BreakGlassOptions, breakGlass } from './commands/break-glass.ts';
 import { ask, type ChangeOptions, change, goOn } from './commands/change.ts';
 import { type Bind, CommandContext, type ExitCode } from './commands/context.ts';
 import { init } from './commands/init.ts';
@@ -174,40 +175,36 @@ function changeOptions(command: Command): Command {
     .option('--reason <text>', 'why, for the record');
 }
 
+interface ChangeFlags extends Confirmable {
+  readonly from?: string;
+  readonly to?: string;
+  readonly region?: string;
+  readonly acceptLoss?: number | 'any';
+  readonly approver?: readonly string[];
+  readonly fencedBy?: string;
+}
+
+function runChange(kind: PlanRequest['kind'], context: CommandContext, options: ChangeFlags): Promise<void> {
+  const because = options.reason ?? `asked for by ${context.options.by ?? context.wiring.person}`;
+  const { from, to, region, acceptLoss } = options;
+  return change(context, { kind, from, to, region, acceptLoss, because } as PlanRequest, options satisfies ChangeOptions);
+}
+
 function addChangeCommands(program: Command, bind: Bind): void {
-  const run = (kind: PlanRequest['kind']) =>
-    bind(
-      (
-        context,
-        options: Confirmable & {
-          from?: string;
-          to?: string;
-          region?: string;
-          acceptLoss?: number | 'any';
-          approver?: string[];
-          fencedBy?: string;
-        },
-      ) =>
-        change(
-          context,
-          {
-            kind,
-            from: options.from,
-            to: options.to,
-            region: options.region,
-            acceptLoss: options.acceptLoss,
-            because: options.reason ?? `asked for by ${context.options.by ?? context.wiring.person}`,
-          } as PlanRequest,
-          options satisfies ChangeOptions,
-        ),
-    );
+  const run = (kind: PlanRequest['kind']) => bind((context, options: ChangeFlags) => runChange(kind, context, options));
   changeOptions(program.command('failover').description('move away from a region that is lost; may lose what had not been replicated'))
     .option('--from <region>', 'the region that is lost (default: the active one)')
     .option('--to <region>', 'where to go (default: the standby region)')
     .option('--accept-loss <duration|any>', 'accept this much loss beyond the budget; needs approvers', lossOf)
     .option('--approver <name>', 'who approves; repeat for several', repeat)
     .option('--fenced-by <name>', 'who vouches that the former primary can no longer acknowledge writes, where nothing else proves it')
-    .action(run('failover'));
+    .option('--break-glass', 'the shared state is gone for good: go on from the spec, a local journal and the word of a person')
+    .option('--epoch <number>', 'with --break-glass: the newest epoch that anybody knows of', wholeNumber)
+    .action(
+      bind((context, options: BreakGlassOptions & { breakGlass?: boolean }) =>
+        options.breakGlass ? breakGlass(context, options) : runChange('failover', context, options),
+      ),
+    );
   changeOptions(program.command('switchover').description('move to the other region, losing nothing'))
     .option('--to <region>')
     .action(run('switchover'));

@@ -1,5 +1,6 @@
 /** The commands about the state itself: what they take, and how they are described. */
 import { type Command, Option } from 'commander';
+import { reconcileState } from './commands/break-glass.ts';
 import type { Bind } from './commands/context.ts';
 import * as state from './commands/state.ts';
 
@@ -24,4 +25,9 @@ export function addStateCommands(program: Command, bind: Bind): void {
     .requiredOption('--reason <text>', 'what happened, for the record')
     .option('--yes', 'do not ask')
     .action(bind(state.accept));
+  commands
+    .command('reconcile')
+    .description('bring a failover that was done by --break-glass into the shared state; run it where that was run')
+    .option('--yes', 'do not ask')
+    .action(bind(reconcileState));
 }

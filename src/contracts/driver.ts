@@ -31,6 +31,8 @@ export interface Site {
   readonly verbs: Readonly<Partial<Record<SiteVerb, Verb>>>;
   /** `fence` with `byHands` ends it for certain, whatever state it is in, for as long as commands can be run on its host. */
   readonly fencesByHands?: boolean;
+  /** The epoch that the system itself carries: under which it was last promoted or routed to. Undefined where none was taken down. Errors as those of a verb. */
+  readEpoch?(signal: AbortSignal): Promise<number | undefined>;
   /** Data stores that can take a canary row. */
   readonly canary?: Canary;
   close(): Promise<void>;

@@ -8,6 +8,7 @@ import type { Spec } from '../spec/spec.ts';
 import { chooseTarget } from '../watch/readiness.ts';
 import { siteKey } from '../watch/site-key.ts';
 import { computeSiteState } from '../watch/verdict.ts';
+import { refuseBehind } from './break-glass/refuse-behind.ts';
 import type { Control } from './control.ts';
 import { estimateLosses, situationOf, type ViewParts } from './view.ts';
 
@@ -101,6 +102,8 @@ function requireActiveUp({ spec, platform, watch }: ViewParts): void {
 export async function makePlan(control: Control, request: PlanRequest): Promise<Plan> {
   const view = await control.view();
   const { spec, platform } = view;
+  // Only a state that several share can be gone while its systems go on.
+  if (spec.state) await refuseBehind(control, platform.epoch, request.kind === 'failover' ? platform.activeRegion : undefined);
   if (request.kind === 'failover') return planFailover(view, request);
   if (request.kind === 'switchover')
     return planSwitchover(view, regionNamed(spec, request.to ?? otherRegion(spec, platform.activeRegion)), 'switchover', request.because);

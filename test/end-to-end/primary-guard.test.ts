@@ -187,7 +187,7 @@ components:
     }
   });
 
-  it('[S1-15] fences before the lease is over when the controller is killed, and ends', async () => {
+  it('[E5-04] fences before the lease is over when the controller is killed, and ends', async () => {
     const { child } = await control();
     const guard = pidOfGuard();
     const memoryKb = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${guard}/status`, 'utf8'))?.[1]);
@@ -201,7 +201,7 @@ components:
     await until('the guard has ended', () => (lives(guard) ? undefined : true));
   });
 
-  it('[S1-15] fences while the controller is stopped past its time; woken, it finds that it holds nothing', async () => {
+  it('[E5-04] fences while the controller is stopped past its time; woken, it finds that it holds nothing', async () => {
     const { child, says } = await control();
     child.kill('SIGSTOP');
     await expectFencedBefore(await whenFree());
@@ -210,7 +210,7 @@ components:
     expect(await isHeld()).toBe(false);
   });
 
-  it('[S1-15] fences while the state is out of reach', async () => {
+  it('[E5-04] fences while the state is out of reach', async () => {
     const { child } = await control();
     child.kill('SIGUSR2');
     await expectFencedBefore(await whenFree());

@@ -22,7 +22,7 @@ export interface ChangeOptions {
   readonly fencedBy?: string;
 }
 
-async function confirm(context: CommandContext, plan: Plan, options: ChangeOptions): Promise<void> {
+export async function confirm(context: CommandContext, plan: Plan, options: ChangeOptions): Promise<void> {
   if (options.yes) return;
   const { terminal } = context.wiring;
   if (!terminal.interactive)
@@ -152,7 +152,7 @@ async function follow(
   }
 }
 
-async function runAndReport(context: CommandContext, session: Session, id: string, options: ChangeOptions): Promise<void> {
+export async function runAndReport(context: CommandContext, session: Session, id: string, options: ChangeOptions): Promise<void> {
   let state = await runOrFollow(context, session, id);
   if (options.fencedBy && state.outcome === undefined) state = await giveFenceWord(context, session, id, state, options.fencedBy);
   await report(context, session, id, state);

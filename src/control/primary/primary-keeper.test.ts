@@ -76,7 +76,7 @@ describe('the keeper of a primary lease', () => {
         east.way.state = 'deaf';
       },
     ],
-  ])('[S1-15] is fenced before its lease is over when %s', async (_name, disturb) => {
+  ])('is fenced before its lease is over when %s', async (_name, disturb) => {
     const world = await start();
     disturb(world.east);
     const { freeAtMs, serving } = await whenFree(world, 30_000);

@@ -89,7 +89,7 @@ async function heal(platform: GuardedPlatform): Promise<void> {
 }
 
 describe('leases, bars and guards', () => {
-  it('[S1-11] [X-01] never let two regions acknowledge writes, whatever dies, freezes or is cut off', { timeout: 120_000 }, async () => {
+  it('never let two regions acknowledge writes, whatever dies, freezes or is cut off', { timeout: 120_000 }, async () => {
     const seen = { failovers: 0, stories: 0 };
     await fc.assert(
       fc.asyncProperty(fc.array(deeds, { minLength: 4, maxLength: 30 }), async (story) => {

@@ -5,6 +5,7 @@ import { defineDriver } from '../../contracts/driver.ts';
 import { observeRoute } from './observe.ts';
 import { type ComponentOptions, componentOptions, type SiteOptions, siteOptions, validateOptions } from './options.ts';
 import { type RouteParts, routeVerb } from './route.ts';
+import { readPrimary } from './route-view.ts';
 
 export const driver = defineDriver<ComponentOptions, SiteOptions>({
   name: 'dns-rfc2136',
@@ -30,6 +31,7 @@ export const driver = defineDriver<ComponentOptions, SiteOptions>({
     return {
       observe: (signal) => observeRoute(parts, context.region, signal),
       verbs: { route: routeVerb(parts) },
+      readEpoch: async (signal) => (await readPrimary(parts.host, parts.options, { timeoutMs: parts.probeTimeoutMs, signal })).mark?.epoch,
       close: async () => {
         // Nothing stays open between two questions.
       },

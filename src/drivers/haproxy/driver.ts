@@ -2,7 +2,7 @@
 import { defineDriver } from '../../contracts/driver.ts';
 import { observeBalancers } from './observe.ts';
 import { type ComponentOptions, componentOptions, type SiteOptions, siteOptions, validateOptions } from './options.ts';
-import { type RouteParts, routeVerb } from './route.ts';
+import { type RouteParts, readKeptEpoch, routeVerb } from './route.ts';
 
 export const driver = defineDriver<ComponentOptions, SiteOptions>({
   name: 'haproxy',
@@ -24,6 +24,7 @@ export const driver = defineDriver<ComponentOptions, SiteOptions>({
     return {
       observe: (signal) => observeBalancers(parts, context.region, signal),
       verbs: { route: routeVerb(parts) },
+      readEpoch: (signal) => readKeptEpoch(parts, signal),
       close: async () => {
         // Each command has a connection of its own, closed with its answer.
       },

@@ -52,6 +52,14 @@ export async function readBalancers(parts: RouteParts, signal: AbortSignal): Pro
   return Promise.all(parts.options.admin.map(read));
 }
 
+/** The highest that any of them keeps: one that was started anew keeps none. */
+export async function readKeptEpoch(parts: RouteParts, signal: AbortSignal): Promise<number | undefined> {
+  const views = await readBalancers(parts, signal);
+  const kept = views.flatMap(({ state }) => (!(state instanceof HoldfastError) && typeof state.epoch === 'number' ? [state.epoch] : []));
+  if (kept.length === 0 && views[0]?.state instanceof HoldfastError) throw views[0].state;
+  return kept.length === 0 ? undefined : Math.max(...kept);
+}
+
 function wantedServers(parts: RouteParts, want: JsonObject): WantedServers {
   const weights = parseRouteWant(want, parts.sites.keys());
   const perServer = computeServerWeights(weights, new Map([...parts.sites].map(([region, site]) => [region, site.server.length])));

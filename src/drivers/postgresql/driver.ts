@@ -74,6 +74,10 @@ function openSite(context: SiteContext<ComponentOptions, SiteOptions>, surroundi
     subscribe: (listener) => subscribe(access, context.probeTimeoutMs, listener),
     verbs: Object.fromEntries(able.map(({ verb, make }) => [verb, make(access)])),
     fencesByHands: machine !== undefined,
+    readEpoch: async (signal) => {
+      const limit = access.limit(signal, context.probeTimeoutMs);
+      return (await access.read('verb', limit, (connection) => connection.readEpoch(context.component, limit)))?.epoch;
+    },
     canary: canaryOf(access),
     close: () => access.close(),
   };

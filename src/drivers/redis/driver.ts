@@ -20,7 +20,7 @@ import { promoteVerb } from './promote.ts';
 import { protectVerb } from './protect.ts';
 import { openRestorer } from './restore.ts';
 import { salvageVerb } from './salvage.ts';
-import { type RedisContext, sitePartsOf } from './server.ts';
+import { type RedisContext, sitePartsOf, withServer } from './server.ts';
 import { subscribe } from './subscribe.ts';
 
 function openSite(context: RedisContext, port: RedisPort): Site {
@@ -49,6 +49,8 @@ function openSite(context: RedisContext, port: RedisPort): Site {
       };
     },
     verbs,
+    // Nothing taken down reads as 0.
+    readEpoch: async (signal) => (await withServer(parts, context.region, signal, (server) => server.read())).epoch || undefined,
     canary,
     close: async () => {
       for (const unsubscribe of unsubscribers) unsubscribe();
