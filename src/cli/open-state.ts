@@ -8,12 +8,10 @@ import type { Entry, StateStore } from '../contracts/state-store.ts';
 import { cutOffStore } from '../control/fleet/cut-off-store.ts';
 import type { CutOff } from '../control/fleet/fleet.ts';
 import { readLastKnown } from '../control/fleet/last-known.ts';
+import { stateIsAway } from '../control/fleet/state-is-away.ts';
 import type { Host } from '../host/host.ts';
 import type { Spec } from '../spec/spec.ts';
 import type { Wiring } from './wiring.ts';
-
-/** Nobody answers, or not in time. Everything else is an answer, and must be shown as it is. */
-export const silent: ReadonlySet<string> = new Set(['STATE_UNREACHABLE', 'SYSTEM_OUTCOME_UNKNOWN', 'TIMED_OUT']);
 
 export interface OpenedState {
   readonly store: StateStore;
@@ -42,7 +40,7 @@ export async function openState({ spec, host, directory, wiring, onlyLooks }: Op
   } catch (thrown) {
     const error = asHoldfastError(thrown);
     await store?.close();
-    if (!state || !onlyLooks || !silent.has(error.code)) throw thrown;
+    if (!state || !onlyLooks || !stateIsAway(error)) throw thrown;
     return cutOffFrom(error, spec, host, directory);
   }
 }

@@ -6,6 +6,7 @@ import { RepositoryOpener } from '../control/backups/repository-opener.ts';
 import { Control } from '../control/control.ts';
 import { presenceLease } from '../control/fleet/opinion-records.ts';
 import { ownRegion } from '../control/fleet/own-region.ts';
+import { stateIsAway } from '../control/fleet/state-is-away.ts';
 import type { GuardLocation } from '../control/primary/open-keeper.ts';
 import type { Host } from '../host/host.ts';
 import { formatFaults } from '../spec/fault.ts';
@@ -13,7 +14,7 @@ import { faultsOf, loadSpec, readSpecSources } from '../spec/load-spec.ts';
 import type { Spec } from '../spec/spec.ts';
 import { refuseMoved } from '../state/move-state.ts';
 import { isPresent, readPresences } from '../watch/watch-records.ts';
-import { lastKnownFile, openState, silent } from './open-state.ts';
+import { lastKnownFile, openState } from './open-state.ts';
 import type { Wiring } from './wiring.ts';
 
 const stateAwaitedEveryMs = 1_000;
@@ -98,9 +99,8 @@ async function untilTheStateAnswers(open: () => Promise<Session>, host: Host, si
     try {
       return await open();
     } catch (thrown) {
-      const error = asHoldfastError(thrown);
-      if (signal.aborted || !silent.has(error.code)) throw thrown;
-      host.log.warn('serve.state-awaited', { message: error.message });
+      if (signal.aborted || !stateIsAway(thrown)) throw thrown;
+      host.log.warn('serve.state-awaited', { message: asHoldfastError(thrown).message });
       await host.clock.sleep(stateAwaitedEveryMs, signal).catch(() => undefined);
     }
   }

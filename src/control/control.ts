@@ -119,8 +119,9 @@ export class Control {
   /** Starts looking, and follows the active region with the canaries. */
   async startWatching(): Promise<void> {
     const { store, spec, host } = this.parts;
-    this.watch.start();
+    // First what can fail: until it is known nothing has begun, and it can be tried again.
     const entry = await ensurePlatformState(store, spec.name, activeRegionOf(spec));
+    this.watch.start();
     this.watch.aim(entry.state.activeRegion, entry.state.epoch);
     if (this.parts.leadsAlone) await this.watch.lead(true);
     // An execution that has ended, here or in another process, leaves things other than they were: look now, not at the next turn.

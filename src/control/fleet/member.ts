@@ -22,6 +22,7 @@ import { computeUnsuited } from './lead-suitability.ts';
 import { OpinionPublisher } from './opinion-publisher.ts';
 import { opinionPrefix } from './opinion-records.ts';
 import { Presence } from './presence.ts';
+import { stateIsAway } from './state-is-away.ts';
 import { TakeOver } from './take-over.ts';
 
 const turnEveryMs = 250;
@@ -111,7 +112,7 @@ export class Member {
       this.#follow(canaryPrefix, (key, value) => control.watch.adoptCanary(key.slice(canaryPrefix.length), value as CanaryRecord)),
     ];
     try {
-      await control.startWatching();
+      await this.#startWatching();
       keeper?.start();
       await onReady();
       while (!signal.aborted) {
@@ -125,6 +126,21 @@ export class Member {
       await Promise.allSettled([this.#endTerm(), executions.ended()]);
       await keeper?.stop();
       await Promise.allSettled([this.#lead.release(), this.#presence.release()]);
+    }
+  }
+
+  /** The state was there a moment ago, and may be away again. */
+  async #startWatching(): Promise<void> {
+    const { control, region, signal } = this.#parts;
+    const { host, spec } = control.parts;
+    for (;;) {
+      try {
+        return await control.startWatching();
+      } catch (thrown) {
+        if (signal.aborted || !stateIsAway(thrown)) throw thrown;
+        host.log.warn('fleet.state-awaited', { region, message: asHoldfastError(thrown).message });
+        await host.clock.sleep(spec.controllers.renewEveryMs, signal).catch(() => undefined);
+      }
     }
   }
 

@@ -9,10 +9,9 @@ import type { Lease, StateStore } from '../../contracts/state-store.ts';
 import { LeaseKeeper } from '../../engine/lease-keeper.ts';
 import type { Clock, Log } from '../../host/host.ts';
 import { type OpinionRecord, opinionKey, presenceLease } from './opinion-records.ts';
+import { stateIsAway } from './state-is-away.ts';
 
 const tryAgainMs = 100;
-/** Nobody answers, or not in time; whether the lease was given then shows at the next try. */
-const awaits: ReadonlySet<string> = new Set(['STATE_UNREACHABLE', 'SYSTEM_OUTCOME_UNKNOWN', 'TIMED_OUT']);
 
 export interface PresenceParts {
   readonly store: StateStore;
@@ -54,7 +53,7 @@ export class Presence {
         return;
       } catch (thrown) {
         if (!(thrown instanceof HoldfastError) || signal.aborted) throw thrown;
-        if (patient && awaits.has(thrown.code)) {
+        if (patient && stateIsAway(thrown)) {
           log.warn('fleet.state-awaited', { region, message: thrown.message });
           await clock.sleep(renewEveryMs, signal).catch(() => undefined);
           // What time was spent waiting for the state says nothing about a holder.
