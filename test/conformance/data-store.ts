@@ -282,6 +282,9 @@ function describeFencing(harness: DataStoreHarness, withPair: WithPair): void {
     pair.hang('east');
     expect(await new Step(pair.host, 'fence', quick).run(pair.openSite('east'))).toMatchObject({ proof: 'stopped' });
     expect(pair.runs('east')).toBe(false);
+    const east = pair.openSite('east');
+    const byHands = new Step(pair.host, 'fence', { survivors: [], clean: false, byHands: true });
+    if (east.fencesByHands) expect(await byHands.inspect(east)).toMatchObject({ state: 'done', output: { proof: 'stopped' } });
     await neverAcknowledges(pair);
   });
 
@@ -385,6 +388,7 @@ function describePromoting(harness: DataStoreHarness, withPair: WithPair): void 
     withPair('promote-epoch', 'refuses an execution whose epoch is older than the one taken down', options, async (pair) => {
       await pair.kill('east');
       await new Step(pair.host, 'promote', { epoch: 7, standbys: [] }).run(pair.openSite('west'));
+      expect(await pair.openSite('west').readEpoch?.(soon())).toBe(7);
       const late = new Step(pair.host, 'promote', { epoch: 6, standbys: [] });
       await expect(late.inspect(pair.openSite('west'))).rejects.toMatchObject({ kind: 'refused' });
       await expect(late.apply(pair.openSite('west'))).rejects.toMatchObject({ kind: 'refused' });

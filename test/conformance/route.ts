@@ -117,6 +117,7 @@ export function describeRoute(harness: RouteHarness): void {
       const subject = await begin();
       await route(subject, 'west', newJournal(5));
       const verb = subject.openSite('east').verbs.route;
+      expect(await subject.openSite('east').readEpoch?.(AbortSignal.timeout(5_000))).toBe(5);
       const older = () => stepContext(subject.host, newJournal(4));
       await expect(verb?.inspect({ to: 'east' }, older())).rejects.toMatchObject({ code: 'EPOCH_SUPERSEDED' });
       await expect(verb?.apply({ to: 'east' }, older())).rejects.toMatchObject({ code: 'EPOCH_SUPERSEDED', kind: 'refused' });
