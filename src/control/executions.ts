@@ -14,6 +14,7 @@ import { createExecution, journalKeys, loadExecution } from '../state/journal.ts
 import type { JournalEvent } from '../state/journal-events.ts';
 import { requestAbort } from '../state/requests.ts';
 import type { Control } from './control.ts';
+import { requireOneRunner } from './hands-elsewhere.ts';
 import { requireCurrent } from './require-current.ts';
 import { verbResolver } from './resolve-verb.ts';
 import { recordRecovery, recordTimings } from './timings.ts';
@@ -75,6 +76,7 @@ export async function beginExecution(
       hint: `Follow it with holdfast executions ${underWay}; go on with holdfast resume, or end it with holdfast abort.`,
     });
   await requireCurrent(store, plan);
+  requireOneRunner(control, plan);
   // Begun by whoever leads: not after another has taken the lead.
   const lease = by === control.parts.controller ? control.leadLease() : undefined;
   const id = options.id ?? makeId(plan.kind, host.clock.nowMs(), () => host.random.next());

@@ -2,6 +2,7 @@
  * Whose local hands it takes for what an execution has yet to do. Where they are those of another controller, that one goes on with it: one that took it up here would end its step with a
  * failure that says nothing of the systems. Where no controller stands beside those hands, it is taken up all the same, so that people hear of what is missing. Changes nothing.
  */
+import { fail } from '../base/errors.ts';
 import type { SiteVerb } from '../contracts/verbs.ts';
 import type { Plan } from '../plans/plan.ts';
 import { loadExecution } from '../state/journal.ts';
@@ -12,7 +13,7 @@ import type { Control } from './control.ts';
 export type HandsNeeded = 'anyone' | 'here' | { readonly region: string };
 
 export async function localHandsNeeded(control: Control, id: string): Promise<HandsNeeded> {
-  const { store, spec, catalog, region: own } = control.parts;
+  const { store, spec, region: own } = control.parts;
   if (!spec.state) return 'anyone';
   const { header, state } = await loadExecution<Plan>(store, id);
   const mayFail = new Set(header.plan.steps.filter((step) => step.onFailure === 'continue').map((step) => step.id));
@@ -20,11 +21,29 @@ export async function localHandsNeeded(control: Control, id: string): Promise<Ha
   for (const { id: step, component, region, verb, status, undo } of state.steps) {
     const over = state.rollingBack ? undo?.status === 'done' : status === 'done' || status === 'skipped';
     if (over || component === undefined || region === undefined || mayFail.has(step)) continue;
-    const of = spec.components.get(component);
-    if (of?.sites.get(region)?.hands?.kind !== 'local' || !spec.controllers.regions.includes(region)) continue;
-    if (!catalog.get(of.driver)?.verbs.some((each) => each.verb === verb && each.needsHands)) continue;
+    if (!takesLocalHands(control, component, region, verb)) continue;
     if (region === own) needed = 'here';
     else if (!control.sites.get(siteKey(component, region))?.verbs[verb as SiteVerb]) return { region };
   }
   return needed;
+}
+
+function takesLocalHands({ parts: { spec, catalog } }: Control, component: string, region: string, verb: string): boolean {
+  const of = spec.components.get(component);
+  if (of?.sites.get(region)?.hands?.kind !== 'local' || !spec.controllers.regions.includes(region)) return false;
+  return catalog.get(of.driver)?.verbs.some((each) => each.verb === verb && each.needsHands) === true;
+}
+
+/** PLAN_IMPOSSIBLE for a plan that no controller could run from its beginning to its end. */
+export function requireOneRunner(control: Control, plan: Plan): void {
+  if (!control.parts.spec.state) return;
+  const regions = new Set<string>();
+  for (const { component, region, verb, onFailure } of plan.steps)
+    if (component !== undefined && region !== undefined && onFailure !== 'continue' && takesLocalHands(control, component, region, verb))
+      regions.add(region);
+  if (regions.size < 2) return;
+  throw fail('PLAN_IMPOSSIBLE', {
+    message: `the plan takes local hands in ${[...regions].join(' and in ')}, and no controller has both`,
+    hint: 'Give the sites of one of these regions ssh hands, which every controller can use.',
+  });
 }

@@ -7,6 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startTwoRegions, type TwoRegions } from '../../examples/demo/two-regions.ts';
+import { startEtcd } from '../systems/etcd.ts';
 import { repositoryDirectory } from '../systems/programs.ts';
 import { removeDirectory, temporaryDirectory } from '../systems/temporary-directory.ts';
 import { missingLine } from './document-blocks.ts';
@@ -93,6 +94,28 @@ async function lostRegion(): Promise<Place> {
   }
 }
 
+/** Two regions and a witness, with etcd between them; nothing serves yet. */
+async function threeRegions(): Promise<Place> {
+  const [regions, etcd] = await Promise.all([startTwoRegions({ databaseOnly: true, automatic: false, lossBudget: '60s' }), startEtcd()]);
+  const place = await withWrites(regions);
+  const spec = (await readFile(regions.specFile, 'utf8')).replace(
+    'us-west-2: { role: standby }',
+    'us-west-2: { role: standby }\n  eu-west-1: { role: witness }',
+  );
+  // A busy machine must not look like a controller that has died.
+  await writeFile(
+    regions.specFile,
+    `${spec}state: { etcd: { endpoints: ["${etcd.url}"] } }\ncontrollers: { ttl: 20s, renew-every: 1s, without-state: keep-serving }\n`,
+  );
+  return {
+    ...place,
+    stop: async () => {
+      await place.stop();
+      await etcd.stop();
+    },
+  };
+}
+
 const stuckSpec = (directory: string) => `holdfast: v1
 name: batch
 regions: { us-east-1: { role: active }, us-west-2: { role: standby } }
@@ -125,6 +148,7 @@ const makers: Readonly<Record<string, () => Promise<Place>>> = {
   platform: async () => withWrites(await startTwoRegions({ automatic: false, lossBudget: '60s' })),
   'lost region': lostRegion,
   'stuck execution': stuckExecution,
+  'three regions': threeRegions,
 };
 export const placeNames = Object.keys(makers);
 

@@ -3,9 +3,12 @@ import { type ToyController, ToyPlatform } from '../../../test/fakes/toy-control
 import { toyFleetText } from '../../../test/fakes/toy-platform.ts';
 import { fail } from '../../base/errors.ts';
 import type { StateStore } from '../../contracts/state-store.ts';
+import type { Step } from '../../plans/plan.ts';
 import { listExecutions, loadExecution } from '../../state/journal.ts';
 import { readPlatformState } from '../../state/platform-state.ts';
 import { readDecisions } from '../decisions.ts';
+import { beginExecution } from '../executions.ts';
+import { makePlan } from '../make-plan.ts';
 import { readOpinions } from './opinion-records.ts';
 
 const ttlMs = 5_000;
@@ -355,6 +358,27 @@ describe('local hands', () => {
     expect(state.outcome).toBe('done');
     expect(events.filter((event) => event.type === 'started').map((event) => String(event.data.holder).split('/')[0])).toEqual(['west']);
     once('scale api west');
+  });
+
+  it("of two regions are nobody's: such a plan is refused before anything begins", async () => {
+    for (const cut of Object.values(cuts)) cut.clear();
+    platform = new ToyPlatform(withLocalHands());
+    const { control } = await serve('north', { openHands });
+    const made = await makePlan(control, { kind: 'switchover', because: 'a test' });
+    const scale = made.steps.find((step) => step.verb === 'scale') as Step;
+    const plan = {
+      ...made,
+      steps: [
+        ...made.steps,
+        { ...scale, id: 'scale there', region: scale.region === 'east' ? 'west' : 'east', onFailure: scale.onFailure },
+      ],
+    };
+    const strict = { ...plan, steps: plan.steps.map((step) => ({ ...step, onFailure: 'stop' as const })) };
+    await expect(beginExecution(control, strict, 'ann')).rejects.toMatchObject({
+      code: 'PLAN_IMPOSSIBLE',
+      message: expect.stringContaining('no controller has both'),
+    });
+    expect(await executions()).toEqual([]);
   });
 });
 
