@@ -141,6 +141,7 @@ async function endFrozen(host: Host, path: string): Promise<void> {
 const startScript = 'echo -900 2>/dev/null >/proc/self/oom_score_adj; "$@" </dev/null >/dev/null 2>&1 &';
 
 async function start({ host, command, directory }: GuardPlace, path: string, region: string): Promise<void> {
+  await host.files.makeDirectory(directory, { mode: 0o700 });
   const args = ['-c', startScript, 'guard', ...command, path, `${directory}/guard-${region}.log`];
   const result = await host.processes.run({ program: 'sh', args, timeoutMs: startTimeoutMs, leaveChildren: true });
   if (result.exitCode !== 0) throw fail('GUARD_LOST', { message: `the guard can not be started: ${result.stderr.trim()}` });
