@@ -9,12 +9,13 @@ import {
   encodeName,
   logPartName,
   logSliceName,
+  nameCharactersMax,
   parseLogObject,
 } from './object-names.ts';
 
 /** Anything that a system may call something, as far as it fits. */
 const names = fc.oneof(
-  fc.string({ unit: 'grapheme', minLength: 1, maxLength: 10 }),
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: 10 }).filter((text) => 3 * Buffer.byteLength(text) <= nameCharactersMax),
   fc.constantFrom('.', '..', '.part-', 'a.part-000000000000-000000000001', 'b.slice-0001', '=41', 'a/b', ' ', '00000002.history'),
 );
 

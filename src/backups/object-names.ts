@@ -14,7 +14,7 @@ export const archivesPrefix = 'wal/';
 export type RecordFolder = 'proofs' | 'tombstones' | 'leases' | 'gaps' | 'evidence';
 
 const plainCharacter = /[A-Za-z0-9._-]/;
-const nameCharactersMax = 160;
+export const nameCharactersMax = 160;
 
 /** Any text as one part of an object's name: what a store might not take becomes `=` and two hex digits for each byte of UTF-8. */
 export function encodeName(text: string): string {
