@@ -92,6 +92,11 @@ describe('a machine that can not reach the state', () => {
     const why = await run(`why --state ${directory}`, cutOff);
     expect(why.out).toContain("which does not count: this machine's own view");
     expect(why.out).toContain('nobody can be asked');
+    for (const line of ['plan failover', 'executions'])
+      expect(await run(`${line} --state ${directory}`, cutOff), line).toMatchObject({
+        code: 1,
+        err: expect.stringContaining('STATE_UNREACHABLE'),
+      });
     const failover = await run(`failover --yes --state ${directory}`, cutOff);
     expect(failover).toMatchObject({ code: 1, err: expect.stringContaining('STATE_UNREACHABLE') });
     expect(platform.world.effects).toEqual([]);

@@ -1,6 +1,6 @@
 /**
- * Opens the state for a command. Where several controllers share it and it can't be reached, a command that only looks gets what was last known of it on this machine instead, and is
- * told so; any other fails.
+ * Opens the state for a command. Where several controllers share it and it can't be reached, a command that can do without gets what was last known of it on this machine
+ * instead, and is told so; any other fails.
  */
 import { join } from 'node:path';
 import { asHoldfastError, type HoldfastError } from '../base/errors.ts';
@@ -23,24 +23,24 @@ export interface OpenStateParts {
   readonly host: Host;
   readonly directory: string;
   readonly wiring: Wiring;
-  /** A look leaves no trace, so it needs no state that can be written. */
-  readonly onlyLooks: boolean;
+  /** Whether the command has something to say without the state, and says that it is without. */
+  readonly evenCutOff: boolean;
 }
 
 export const lastKnownFile = (directory: string): string => join(directory, 'last-known.json');
 
-export async function openState({ spec, host, directory, wiring, onlyLooks }: OpenStateParts): Promise<OpenedState> {
+export async function openState({ spec, host, directory, wiring, evenCutOff }: OpenStateParts): Promise<OpenedState> {
   const { state, name } = spec;
   let store: StateStore | undefined;
   try {
     store = await wiring.openStore({ directory, host, platform: name, ...(state ? { state } : {}) });
     // One that opens without asking anybody is asked here.
-    if (state && onlyLooks) await store.get('platform');
+    if (state && evenCutOff) await store.get('platform');
     return { store };
   } catch (thrown) {
     const error = asHoldfastError(thrown);
     await store?.close();
-    if (!state || !onlyLooks || !stateIsAway(error)) throw thrown;
+    if (!state || !evenCutOff || !stateIsAway(error)) throw thrown;
     return cutOffFrom(error, spec, host, directory);
   }
 }

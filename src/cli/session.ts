@@ -69,9 +69,15 @@ export async function loadSpecOrExplain(
   }
 }
 
+export interface SessionExtras {
+  /** The region that this machine is in, where it was given; else HOLDFAST_REGION says it. */
+  readonly region?: string;
+  /** Whether the work can do without a shared state that can't be reached, and says so. */
+  readonly evenCutOff?: boolean;
+}
+
 /**
  * Opens everything, runs the work, closes everything.
- * @param stands the region that this machine is in, where it was given; else HOLDFAST_REGION says it
  * @param mode `look`: leaves no trace · `act`: writes canaries and records while no other process serves · `serve`: always does
  */
 export async function withSession<T>(
@@ -79,12 +85,12 @@ export async function withSession<T>(
   wiring: Wiring,
   mode: 'look' | 'act' | 'serve',
   work: (session: Session) => Promise<T>,
-  stands: { readonly region?: string } = {},
+  extras: SessionExtras = {},
 ): Promise<T> {
   const host = openHost(options, wiring);
   const spec = await loadSpecOrExplain(options, wiring, host);
-  const region = regionOf(spec, stands.region, wiring, mode === 'serve');
-  const open = () => openSession(options, wiring, mode, spec, host, region);
+  const region = regionOf(spec, extras.region, wiring, mode === 'serve');
+  const open = () => openSession(options, wiring, mode, spec, host, { ...extras, ...(region === undefined ? {} : { region }) });
   const session = await (mode === 'serve' && spec.state ? untilTheStateAnswers(open, host, wiring.signal) : open());
   try {
     return await work(session);
@@ -112,10 +118,10 @@ async function openSession(
   mode: 'look' | 'act' | 'serve',
   spec: Spec,
   host: Host,
-  region: string | undefined,
+  { region, evenCutOff = false }: SessionExtras,
 ): Promise<Session> {
   const directory = stateDirectory(options, wiring);
-  const { store, cutOff } = await openState({ spec, host, directory, wiring, onlyLooks: mode === 'look' });
+  const { store, cutOff } = await openState({ spec, host, directory, wiring, evenCutOff });
   try {
     if (spec.state === undefined) await refuseMoved(store);
     const served = await isServed(spec, store, host);

@@ -65,7 +65,7 @@ async function lookIfNeeded(session: Session, always: boolean): Promise<void> {
 export interface StandsIn {
   readonly region?: string;
 }
-const stands = ({ region }: StandsIn) => (region === undefined ? {} : { region });
+const extras = ({ region }: StandsIn) => ({ evenCutOff: true, ...(region === undefined ? {} : { region }) });
 const hasProblem = (fleet: FleetStatus | undefined) => fleet?.faults.some((fault) => fault.severity === 'problem') === true;
 
 const isProblem = (fault: Pick<BackupFault, 'severity'>) => fault.severity === 'problem';
@@ -98,7 +98,7 @@ export async function check(context: CommandContext, options: StandsIn = {}): Pr
     context.answer(lines.join('\n'), { ready, readiness, hands, backups, ...(fleet ? { fleet } : {}), state, warnings, problems });
     if (!ready) context.exitCode = 3;
   };
-  await withSession(context.options, context.wiring, 'look', work, stands(options));
+  await withSession(context.options, context.wiring, 'look', work, extras(options));
 }
 
 export async function status(context: CommandContext, options: StandsIn & { readonly watch?: boolean }): Promise<void> {
@@ -121,7 +121,7 @@ export async function status(context: CommandContext, options: StandsIn & { read
       await session.host.clock.sleep(1_000, wiring.signal).catch(() => undefined);
     }
   };
-  await withSession(context.options, wiring, 'look', work, stands(options));
+  await withSession(context.options, wiring, 'look', work, extras(options));
 }
 
 export async function why(context: CommandContext, options: StandsIn & { readonly limit: number }): Promise<void> {
@@ -130,7 +130,7 @@ export async function why(context: CommandContext, options: StandsIn & { readonl
     const explanation = await explain(session.control, options.limit);
     context.answer(whyText(explanation, context.palette), explanation);
   };
-  await withSession(context.options, context.wiring, 'look', work, stands(options));
+  await withSession(context.options, context.wiring, 'look', work, extras(options));
 }
 
 export async function plan(context: CommandContext, request: PlanRequest): Promise<void> {
