@@ -1,9 +1,10 @@
 /**
- * Five projects:
+ * Six projects:
  *   unit         beside the code, the tools' own tests, and whatever else lies under test/: nothing but Node is needed
  *   long         of the same, those that take seconds by nature: processes of ours, hundreds of megabytes. Not part of "npm run check"
  *   conformance  one suite per kind of driver, run on the driver's fake and on the real system
  *   real         real servers: test/systems, test/end-to-end, and the commands that the documents show
+ *   real-alone   of those, the ones that time what they see, or cut links: nothing else runs beside them
  *   simulation   the simulator with a few fixed seeds; "npm run simulate" runs as many as you like
  *
  * HOLDFAST_TESTS=fakes leaves out what conformance does on real systems: suites that need one (test/systems/requirement.ts), and names marked as real.
@@ -45,6 +46,12 @@ const onlyReal = [
   'state-store-etcd',
 ].map((name) => `test/conformance/${name}.test.ts`);
 
+/** They measure outages and gaps of a second or two: a second pair of regions on the same processors would be in their figures. */
+const measureTimes = ['cut-off', 'demo', 'region-lost', 'split-brain'].map((name) => `test/end-to-end/${name}.test.ts`);
+
+/** What both projects of real servers have in common. */
+const realServers = { testTimeout: 180_000, hookTimeout: 180_000, retry: 1 } as const;
+
 /** Folders of test/ that are projects of their own. */
 const needMore = ['conformance', 'systems', 'end-to-end', 'docs', 'simulation'].map((folder) => `test/${folder}/**`);
 
@@ -84,15 +91,18 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          ...realServers,
           name: 'real',
           include: ['test/systems/**/*.test.ts', 'test/end-to-end/**/*.test.ts', 'test/docs/**/*.test.ts'],
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
-          retry: 1,
-          // Each of these files has two regions of servers of its own: one at a time, after everything else.
-          maxWorkers: 1,
+          exclude: measureTimes,
+          // Each of these files has regions of servers of its own, and mostly waits for them: two at a time, after everything else.
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
+      },
+      {
+        extends: true,
+        test: { ...realServers, name: 'real-alone', include: measureTimes, maxWorkers: 1, sequence: { groupOrder: 2 } },
       },
       {
         extends: true,

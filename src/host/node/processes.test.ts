@@ -1,12 +1,14 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, expect, test } from 'vitest';
 import { HoldfastError } from '../../base/errors.ts';
 import { Secret } from '../../base/secret.ts';
 import { nodeProcesses } from './processes.ts';
 
 const processes = nodeProcesses();
+const directory = mkdtempSync(join(tmpdir(), 'holdfast-processes-'));
+afterAll(() => rmSync(directory, { recursive: true }));
 const startedPids: number[] = [];
 afterEach(() => {
   for (const pid of startedPids.splice(0)) {
@@ -30,7 +32,7 @@ function isRunning(pid: number): boolean {
 }
 
 async function until(holds: () => boolean): Promise<void> {
-  await expect.poll(holds, { timeout: 3_000, interval: 10 }).toBe(true);
+  await expect.poll(holds, { timeout: 10_000, interval: 10 }).toBe(true);
 }
 
 async function failureOf(work: Promise<unknown>): Promise<HoldfastError> {
@@ -110,8 +112,9 @@ for (const [how, code] of [
 ] as const) {
   test(`${how} kills the whole group, grandchildren too`, async () => {
     const abort = new AbortController();
-    const file = `/tmp/hf-processes-${process.pid}-${how}`;
-    const run = sh(`sleep 60 & echo $! > ${file}; wait`, how === 'abort' ? { signal: abort.signal } : { timeoutMs: 300 });
+    const file = join(directory, how);
+    // Long enough for a shell to begin on a machine that is busy.
+    const run = sh(`sleep 60 & echo $! > ${file}; wait`, how === 'abort' ? { signal: abort.signal } : { timeoutMs: 1_500 });
     const failure = failureOf(run);
     await until(() => existsSync(file) && readFileSync(file, 'utf8').endsWith('\n'));
     const pid = Number(readFileSync(file, 'utf8'));
