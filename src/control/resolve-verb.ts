@@ -1,10 +1,12 @@
 /** Finds the verb that a step asks for: of the control plane, or of a site. */
 import { fail } from '../base/errors.ts';
 import type { SiteVerb, Verb } from '../contracts/verbs.ts';
+import { isGuarded } from '../plans/fragments.ts';
 import type { PlatformVerb, Step } from '../plans/plan.ts';
 import { siteKey } from '../watch/site-key.ts';
 import type { Control } from './control.ts';
 import { fenceOrLease } from './primary/fence-or-lease.ts';
+import { thawAnew } from './primary/thaw-anew.ts';
 import { barPrimary, unbarPrimary } from './verbs/bar-verbs.ts';
 import { checkTarget } from './verbs/check-target.ts';
 import { confirmVerdict } from './verbs/confirm-verdict.ts';
@@ -53,6 +55,7 @@ export function verbResolver(control: Control): { resolve(step: Step): Verb } {
         const { store, host } = control.parts;
         return fenceOrLease({ store, clock: host.clock, component, region, fence: verb });
       }
+      if (step.verb === 'thaw' && verb && isGuarded(control.parts.spec)) return thawAnew(control.parts.store, verb);
       if (!verb)
         throw fail('NO_SUCH_VERB', {
           subject: step.id,

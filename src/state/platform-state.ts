@@ -90,6 +90,19 @@ export async function setActiveRegion(store: StateStore, epoch: number, region: 
   ]);
 }
 
+/** The active region begins a new time, under this epoch. Nothing happens when it has; refused under any other epoch. */
+export async function renewActiveEpoch(store: StateStore, epoch: number): Promise<void> {
+  const entry = await readPlatformState(store);
+  if (!entry || entry.state.epoch !== epoch) {
+    throw fail('EXECUTION_NOT_ALLOWED', {
+      message: `epoch ${epoch} is over: the platform is at epoch ${entry?.state.epoch ?? 'none'}`,
+      hint: 'A later execution has taken over.',
+    });
+  }
+  if (entry.state.activeEpoch === epoch) return;
+  await store.commit([{ kind: 'put', key, value: { ...entry.state, activeEpoch: epoch }, expected: entry.revision }]);
+}
+
 export function watchPlatformState(
   store: StateStore,
   listener: (state: PlatformState) => void,

@@ -74,6 +74,12 @@ describe('a failover without the shared state', () => {
     await expect(reconcile(local, store, nowMs)).rejects.toMatchObject({ code: 'EXECUTION_NOT_ALLOWED' });
   });
 
+  it('comes into a new, empty shared state', async () => {
+    const store = memoryState(clock).open();
+    expect(await reconcile(await failedOver(), store, nowMs)).toMatchObject({ activeRegion: 'west', epoch: 1_001 });
+    expect((await readPlatformState(store))?.state).toMatchObject({ activeRegion: 'west', epoch: 1_001 });
+  });
+
   it('goes on after a death between its two commits', async () => {
     const local = await failedOver();
     const store = await shared();

@@ -7,7 +7,7 @@
 import { fail } from '../../base/errors.ts';
 import type { Change, StateStore } from '../../contracts/state-store.ts';
 import { journalKeys, listOpenExecutions } from '../../state/journal.ts';
-import { type PlatformState, readPlatformState } from '../../state/platform-state.ts';
+import { ensurePlatformState, type PlatformState, readPlatformState } from '../../state/platform-state.ts';
 import { primaryKeys, readBar } from '../primary/primary-records.ts';
 import { type BreakGlassRecord, breakGlassKey, breakGlassPrefix, readBreakGlass } from './break-glass-record.ts';
 
@@ -37,8 +37,9 @@ export async function reconcile(local: StateStore, shared: StateStore, nowMs: nu
       hint: 'There is nothing to do.',
     });
   const ours = (await readPlatformState(local))?.state;
-  const theirs = await readPlatformState(shared);
-  if (!ours || !theirs) throw fail('STATE_DAMAGED', { message: 'there is no record of the active region' });
+  if (!ours) throw fail('STATE_DAMAGED', { message: 'there is no record of the active region' });
+  // A new, empty state has nothing to contradict.
+  const theirs = await ensurePlatformState(shared, record.platform, ours.activeRegion);
   await refuseOpen(local, shared);
   const executions = await executionsOf(local);
   refuseContradiction(record, ours, theirs.state);
