@@ -4,7 +4,7 @@
  *   long         of the same, those that take seconds by nature: processes of ours, hundreds of megabytes. Not part of "npm run check"
  *   conformance  one suite per kind of driver, run on the driver's fake and on the real system
  *   real         real servers: test/systems, test/end-to-end, and the commands that the documents show
- *   real-alone   of those, the ones that time what they see, or cut links: nothing else runs beside them
+ *   real-pairs   of those, the ones that mostly wait and time nothing: two files at a time
  *   simulation   the simulator with a few fixed seeds; "npm run simulate" runs as many as you like
  *
  * HOLDFAST_TESTS=fakes leaves out what conformance does on real systems: suites that need one (test/systems/requirement.ts), and names marked as real.
@@ -46,8 +46,25 @@ const onlyReal = [
   'state-store-etcd',
 ].map((name) => `test/conformance/${name}.test.ts`);
 
-/** They measure outages and gaps of a second or two: a second pair of regions on the same processors would be in their figures. */
-const measureTimes = ['cut-off', 'demo', 'region-lost', 'split-brain'].map((name) => `test/end-to-end/${name}.test.ts`);
+/** Each has servers and directories of its own, waits for them most of the time, and measures no second or two. Whatever is not named here has the machine for itself. */
+const fineInPairs = [
+  'docs/commands',
+  'end-to-end/backup-alarms',
+  'end-to-end/backups',
+  'end-to-end/bad-input',
+  'end-to-end/crash-backups',
+  'end-to-end/increments',
+  'end-to-end/interrupted',
+  'end-to-end/key-loss',
+  'end-to-end/metrics',
+  'end-to-end/recovery',
+  'end-to-end/sabotage',
+  'end-to-end/sweep',
+  'end-to-end/wal-push',
+  'end-to-end/wrong-from-the-start',
+  'systems/object-stores',
+  'systems/systems',
+].map((name) => `test/${name}.test.ts`);
 
 /** What both projects of real servers have in common. */
 const realServers = { testTimeout: 180_000, hookTimeout: 180_000, retry: 1 } as const;
@@ -94,15 +111,15 @@ export default defineConfig({
           ...realServers,
           name: 'real',
           include: ['test/systems/**/*.test.ts', 'test/end-to-end/**/*.test.ts', 'test/docs/**/*.test.ts'],
-          exclude: measureTimes,
-          // Each of these files has regions of servers of its own, and mostly waits for them: two at a time, after everything else.
-          maxWorkers: 2,
-          sequence: { groupOrder: 1 },
+          exclude: fineInPairs,
+          // Each of these files has regions of servers of its own, and measures outages: one at a time, after everything else.
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
       {
         extends: true,
-        test: { ...realServers, name: 'real-alone', include: measureTimes, maxWorkers: 1, sequence: { groupOrder: 2 } },
+        test: { ...realServers, name: 'real-pairs', include: fineInPairs, maxWorkers: 2, sequence: { groupOrder: 1 } },
       },
       {
         extends: true,

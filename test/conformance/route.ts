@@ -173,7 +173,8 @@ export function describeRoute(harness: RouteHarness): void {
       const site = subject.openSite('east', { probeTimeoutMs: 300 });
       const begunMs = performance.now();
       expect(await site.observe(AbortSignal.timeout(5_000))).toMatchObject({ health: 'unknown', evidence: { kind: 'timeout' } });
-      expect(performance.now() - begunMs).toBeLessThan(1_500);
+      // Far from the 5 s of the signal; not near the 300 ms, for the machine may be busy.
+      expect(performance.now() - begunMs).toBeLessThan(4_000);
       const apply = site.verbs.route?.apply({ to: 'west' }, stepContext(subject.host, newJournal()));
       await expect(apply).rejects.toMatchObject({ kind: 'transient' });
     });
@@ -187,7 +188,7 @@ export function describeRoute(harness: RouteHarness): void {
       expect((await site.observe(interruption)).health).toBe('unknown');
       const apply = site.verbs.route?.apply({ to: 'west' }, stepContext(subject.host, newJournal(), { signal: interruption }));
       await expect(apply).rejects.toBeInstanceOf(HoldfastError);
-      expect(performance.now() - begunMs).toBeLessThan(2_000);
+      expect(performance.now() - begunMs).toBeLessThan(10_000);
     });
 
     it.each([
