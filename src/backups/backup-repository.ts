@@ -93,6 +93,8 @@ export interface BackupRepository {
   hasLogs(component: string, identity: string, cut: { readonly after?: string; readonly before: string }): Promise<boolean>;
   /** Objects of attempts that never committed, older than the age. */
   sweepOrphans(olderThanMs: number): Promise<RemovedObjects>;
+  /** Whether what opened it opens it still: a key management service may have been switched off since. Errors: KEY_SERVICE_UNREACHABLE, KEY_SERVICE_REFUSED, KEY_WRONG. */
+  checkKey?(): Promise<void>;
   /** Tries the store anew and keeps what was found. */
   check(signal: AbortSignal): Promise<BackendCapabilities>;
   close(): Promise<void>;

@@ -6,10 +6,12 @@
  */
 import { fail } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
+import type { KeyVault } from '../contracts/key-vault.ts';
 import type { BackendCapabilities } from '../contracts/repository-backend.ts';
 import { writeCapabilities } from './capability-records.ts';
 import { type PassphraseCost, RepositoryKeys } from './key-ladder.ts';
 import { type MadeSlot, newSlot, proveRecoveryKey, writeSlot } from './key-slots.ts';
+import { writeVaultSlot } from './key-vault-slot.ts';
 import { archivesPrefix, backupsPrefix, keysPrefix, repositoryObject } from './object-names.ts';
 import { type ObjectStore, putObject } from './put-object.ts';
 import { Repository } from './repository.ts';
@@ -19,7 +21,7 @@ import { keyBytes } from './sealing.ts';
 
 export interface CreateRequest extends RepositoryPlace {
   /** Absent: nothing is encrypted. Without a passphrase the recovery key is the only one, until a slot is added. */
-  readonly encryption?: { readonly passphrase?: Secret; readonly cost?: PassphraseCost };
+  readonly encryption?: { readonly passphrase?: Secret; readonly cost?: PassphraseCost; readonly keyVault?: KeyVault };
   /** Shows the recovery key, once, and answers what the person typed back. */
   readonly confirmRecoveryKey: (key: string) => Promise<string>;
   readonly signal?: AbortSignal;
@@ -41,19 +43,24 @@ export async function createRepository(request: CreateRequest): Promise<Reposito
   };
   const key = encryption === undefined ? undefined : random.bytes(keyBytes);
   const slots = key === undefined ? [] : await proveSlots(store, facts.id, key, request);
+  const { keyVault } = encryption ?? {};
+  const written: string[] = [];
   try {
+    // The service may refuse: then nothing was put into the store.
+    if (keyVault !== undefined && key !== undefined) written.push((await writeVaultSlot(store, facts.id, key, keyVault)).slot);
     for (const { slot, secret } of slots) await writeSlot(store, slot, secret);
     await writeCapabilities(store, facts.id, capabilities);
     await store.backend.barrier();
     if ((await putObject(store, repositoryObject, encodeJson(facts))) === 'exists') throw alreadyThere(backend.name);
     await store.backend.barrier();
   } catch (error) {
-    for (const { slot } of slots) await withoutFurtherHarm(() => backend.remove(keysPrefix + slot.slot), store);
+    for (const slot of [...written, ...slots.map((made) => made.slot.slot)])
+      await withoutFurtherHarm(() => backend.remove(keysPrefix + slot), store);
     throw error;
   }
   const keys = key === undefined ? undefined : new RepositoryKeys(facts.id, key);
   const pieceBytes = request.pieceBytes === undefined ? {} : { pieceBytes: request.pieceBytes };
-  return new Repository({ store, facts, keys, ...pieceBytes }, capabilities);
+  return new Repository({ store, facts, keys, ...(keyVault === undefined ? {} : { keyVault }), ...pieceBytes }, capabilities);
 }
 
 /** The recovery slot first, opened by what was typed; only then is anything put into the store. */

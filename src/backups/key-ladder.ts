@@ -55,7 +55,7 @@ export function unwrapKey(under: Uint8Array, wrapped: WrappedKey, associated: st
   return key?.length === keyBytes ? key : undefined;
 }
 
-const slotWords = (slot: Pick<KeySlot, 'repository' | 'slot' | 'kind'>) =>
+export const slotWords = (slot: Pick<KeySlot, 'repository' | 'slot' | 'kind'>) =>
   associatedText(['holdfast/1/slot', slot.repository, slot.slot, slot.kind]);
 
 export interface NewSlot {

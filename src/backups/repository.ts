@@ -7,6 +7,7 @@ import { fail } from '../base/errors.ts';
 import { makeId } from '../base/ids.ts';
 import type { JsonObject } from '../base/json.ts';
 import type { ArchiveReader, ArchiveWriter, BackupReader } from '../contracts/backup.ts';
+import type { KeyVault } from '../contracts/key-vault.ts';
 import type { BackendCapabilities } from '../contracts/repository-backend.ts';
 import { Archive } from './archive.ts';
 import type { BackupCopies, BackupRepository, BackupWriting, RepositoryLease } from './backup-repository.ts';
@@ -20,6 +21,7 @@ import { readEvidence, writeEvidence } from './evidence.ts';
 import { writeGap } from './gaps.ts';
 import type { KeySlot } from './key-ladder.ts';
 import { addSlot, readSlots, revokeSlot, type SlotRequest } from './key-slots.ts';
+import { openKeysByVault, writeVaultSlot } from './key-vault-slot.ts';
 import { type LeaseRequest, takeLease } from './lease.ts';
 import { openArchiveSeal } from './log-block.ts';
 import type { Manifest } from './manifest.ts';
@@ -199,11 +201,25 @@ export class Repository implements BackupRepository {
     return await addSlot(store, this.id, keys, request, confirm);
   }
 
+  /** One more way, by the key management service that the repository was opened with, or by another. */
+  async addVaultSlot(service: KeyVault): Promise<string> {
+    const { keys, store } = this.#parts;
+    if (keys === undefined)
+      throw this.encrypted ? keyMissing(this.name) : fail('KEY_WRONG', { message: `the repository in ${this.name} is not encrypted` });
+    return (await writeVaultSlot(store, this.id, keys.forNewSlot(), service)).slot;
+  }
+
+  async checkKey(): Promise<void> {
+    const { keyVault, store } = this.#parts;
+    if (keyVault !== undefined) await openKeysByVault(store, this.id, keyVault);
+  }
+
   async revokeSlot(slotId: string): Promise<void> {
     await revokeSlot(this.#parts.store, this.id, slotId);
   }
 
   async close(): Promise<void> {
+    await this.#parts.keyVault?.close();
     await this.#parts.store.backend.close();
   }
 

@@ -289,6 +289,16 @@ const catalogue = {
     title: 'the repository is encrypted, and no key was given',
     hint: 'Name it under "encryption" in the spec. A key that is lost is never made anew: use the recovery key.',
   },
+  KEY_SERVICE_UNREACHABLE: {
+    kind: 'transient',
+    title: 'the key management service does not answer',
+    hint: 'Nothing encrypted can be written or restored meanwhile. The recovery key opens the repository without it.',
+  },
+  KEY_SERVICE_REFUSED: {
+    kind: 'refused',
+    title: 'the key management service does not let us use the key',
+    hint: 'Look at whether the key is enabled, and whether kms:Encrypt and kms:Decrypt are allowed. The recovery key opens the repository without it.',
+  },
   KEY_NOT_PROVEN: {
     kind: 'refused',
     title: 'the recovery key was not shown to work',

@@ -80,6 +80,10 @@ function addRepositoryCommands(program: Command, bind: Bind): void {
     .description('let one more key open the repository: a recovery key (shown once), or a passphrase; no backup is touched')
     .option('--recovery-key-file <path>', 'write the recovery key there instead of showing it (for scripts)')
     .option('--passphrase-file <path>', 'a passphrase, in a file, instead of a recovery key')
+    .option(
+      '--key-service',
+      'the key management service that the spec names; asks for a key that opens the repository now, or takes HOLDFAST_KEY',
+    )
     .action(bind(repositoryKeys.addKey));
   commands
     .command('revoke-key <slot> [name]')

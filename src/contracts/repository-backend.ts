@@ -9,6 +9,7 @@ import type { z } from 'zod';
 import { assert } from '../base/assert.ts';
 import type { JsonObject } from '../base/json.ts';
 import type { Host } from '../host/host.ts';
+import type { KeyVault } from './key-vault.ts';
 
 export const objectMaxBytes = 32 * 1024 * 1024;
 
@@ -103,6 +104,8 @@ export interface RepositoryBackendFactory<O = never> {
   readonly options: z.ZodType<O>;
   /** Does no I/O yet. */
   open(options: O, host: Host, wishes?: StoreWishes): RepositoryBackend;
+  /** Where a key management service stands beside the store: the one that opens the repository's own key. Does no I/O yet. */
+  openKeyVault?(options: O, host: Host, key: string): KeyVault;
 }
 
 /** A factory whose options type is forgotten: what the registry holds. */

@@ -22,6 +22,8 @@ export interface RepositoryKind {
   readonly title: string;
   /** Strict object with a description on every key. */
   readonly options: z.ZodType;
+  /** Where a key management service stands beside it. */
+  readonly openKeyVault?: unknown;
 }
 export type RepositoryKinds = ReadonlyMap<string, RepositoryKind>;
 
@@ -37,6 +39,14 @@ export const repositoryCommonSchema = z.strictObject({
     .strictObject({
       passphrase: secret('A passphrase that opens the repository', '/etc/holdfast/backup.passphrase').optional(),
       key: secret('A key of 32 bytes that opens the repository, in hexadecimal or base64', '/etc/holdfast/backup.key').optional(),
+      'key-service': z
+        .string()
+        .min(1)
+        .meta({
+          description: 'Key of a key management service that opens the repository: an id, an ARN or an alias (for driver: s3, AWS KMS)',
+          examples: ['alias/holdfast-backups'],
+        })
+        .optional(),
       kms: z
         .string()
         .min(1)
@@ -54,10 +64,11 @@ export const repositoryCommonSchema = z.strictObject({
           message: 'this names no key',
           params: { hint: 'Write passphrase: { file: PATH }, or key: { file: PATH }.' },
         });
-      if (given.includes('passphrase') && given.includes('key'))
+      const openers = given.filter((key) => key !== 'kms');
+      if (openers.length > 1)
         context.addIssue({
           code: 'custom',
-          message: 'a repository is opened by a passphrase or by a key, not by both',
+          message: `a repository is opened by ${openers.length === 2 && !openers.includes('key-service') ? 'a passphrase or by a key, not by both' : 'one of passphrase, key and key-service'}`,
           params: { hint: 'Take one of the two away.' },
         });
     })
@@ -117,6 +128,13 @@ export async function readRepository(name: string, node: LocatedNode, reading: R
       otherKeys: commonKeys,
     },
   );
+  if (common?.encryption?.['key-service'] !== undefined && !kind.openKeyVault)
+    collector.add(
+      [...path, 'encryption', 'key-service'],
+      'value',
+      `${kind.title} has no key management service beside it`,
+      'Write passphrase: { file: PATH } in its place, or keep the repository in a bucket.',
+    );
   if (common === undefined || collector.faults.length > before) return undefined;
   const inRegion = region ?? sameNamedRegion(options, regions);
   const encryption = encryptionOf(common.encryption);
@@ -157,5 +175,6 @@ function sameNamedRegion(options: unknown, regions: readonly string[]): string |
 
 function encryptionOf(written: z.output<typeof repositoryCommonSchema>['encryption']): EncryptionSpec | undefined {
   if (written?.passphrase instanceof Secret) return { kind: 'passphrase', secret: written.passphrase };
+  if (written?.['key-service'] !== undefined) return { kind: 'key-service', key: written['key-service'] };
   return written?.key instanceof Secret ? { kind: 'key', secret: written.key } : undefined;
 }

@@ -3,7 +3,10 @@ import type { Secret } from '../base/secret.ts';
 import type { ScheduleSpec } from './schedule-spec.ts';
 
 /** What opens the repository. */
-export type EncryptionSpec = { readonly kind: 'passphrase' | 'key'; readonly secret: Secret };
+export type EncryptionSpec =
+  | { readonly kind: 'passphrase' | 'key'; readonly secret: Secret }
+  /** By a key of a key management service; Holdfast never sees that one. */
+  | { readonly kind: 'key-service'; readonly key: string };
 
 export interface RepositorySpec {
   readonly name: string;

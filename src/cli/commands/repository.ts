@@ -85,7 +85,7 @@ export async function createRepository(
 
 /** Where the spec says that the machine's key is: a file that is not there yet. */
 async function requireKeyFile(repository: RepositorySpec, host: Host): Promise<string> {
-  const source = repository.encryption?.secret.source ?? '';
+  const source = repository.encryption?.kind === 'key' ? repository.encryption.secret.source : '';
   if (!source.startsWith('file:'))
     throw fail('USAGE', {
       subject: repository.name,

@@ -55,7 +55,10 @@ async function readRepositories(
   const all = { entries: [], gaps: [], sabotaged: [], unreadable: [] } as { -readonly [K in keyof Catalogue]: Catalogue[K][number][] };
   for (const name of repositoriesOf(parts)) {
     try {
-      const catalogue = await (await parts.repository(name)).readCatalogue();
+      const repository = await parts.repository(name);
+      // It was opened once, and what opened it may be gone by now: then the next process can't.
+      await repository.checkKey?.();
+      const catalogue = await repository.readCatalogue();
       windows.push(...computeRecoveryWindows(catalogue, await parts.archiveExtents(name)).windows);
       all.entries.push(...catalogue.entries);
       all.gaps.push(...catalogue.gaps);

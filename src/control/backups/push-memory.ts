@@ -45,7 +45,7 @@ export function makePushMemory(
   { name, driver, options, encryption, lockMs, storeKey }: RepositorySpec,
 ): PushMemory | undefined {
   const { path } = (options ?? {}) as { readonly path?: unknown };
-  if (driver !== 'filesystem' || typeof path !== 'string' || storeKey !== undefined) return undefined;
+  if (driver !== 'filesystem' || typeof path !== 'string' || storeKey !== undefined || encryption?.kind === 'key-service') return undefined;
   return {
     ...from,
     repository: name,

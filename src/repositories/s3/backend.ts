@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Secret } from '../../base/secret.ts';
 import { defineRepositoryBackend, isObjectName } from '../../contracts/repository-backend.ts';
 import { secretReference } from '../../contracts/secret-reference.ts';
+import { AwsKms } from './aws-kms.ts';
 import { S3Store } from './s3-store.ts';
 
 const options = z
@@ -33,6 +34,13 @@ const options = z
       .optional(),
     'session-token': secretReference
       .meta({ description: 'Where the token of temporary credentials is', examples: [{ env: 'AWS_SESSION_TOKEN' }] })
+      .optional(),
+    'key-service-endpoint': z
+      .url({ protocol: /^https?$/, error: 'this is not an http or https address' })
+      .meta({
+        description: 'Address of the key management service, where it is not that of the region',
+        examples: ['https://kms.example.com'],
+      })
       .optional(),
     'lock-mode': z
       .enum(['compliance', 'governance'])
@@ -70,6 +78,18 @@ export const backend = defineRepositoryBackend<z.output<typeof options>>({
         sessionToken: given['session-token'] as Secret | undefined,
         lockMode: given['lock-mode'],
         storeKey: wishes?.storeKey,
+      },
+      host,
+    ),
+  openKeyVault: (given, host, key) =>
+    new AwsKms(
+      {
+        key,
+        region: given.region,
+        endpoint: given['key-service-endpoint'],
+        accessKeyId: given['access-key-id'] as Secret | undefined,
+        secretAccessKey: given['secret-access-key'] as Secret | undefined,
+        sessionToken: given['session-token'] as Secret | undefined,
       },
       host,
     ),
