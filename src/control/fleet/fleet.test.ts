@@ -1,90 +1,26 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { type ToyController, ToyPlatform } from '../../../test/fakes/toy-control.ts';
+import {
+  activeRegion,
+  advance,
+  allEnded,
+  begin,
+  cuts,
+  executions,
+  full,
+  leader,
+  once,
+  platform,
+  serve,
+  silence,
+  startThree,
+  store,
+  ttlMs,
+} from '../../../test/fakes/toy-fleet.ts';
 import { toyFleetText } from '../../../test/fakes/toy-platform.ts';
-import { fail } from '../../base/errors.ts';
-import type { StateStore } from '../../contracts/state-store.ts';
-import type { Step } from '../../plans/plan.ts';
-import { listExecutions, loadExecution } from '../../state/journal.ts';
-import { readPlatformState } from '../../state/platform-state.ts';
 import { readDecisions } from '../decisions.ts';
-import { beginExecution } from '../executions.ts';
-import { makePlan } from '../make-plan.ts';
 import { readOpinions } from './opinion-records.ts';
 
-const ttlMs = 5_000;
-let platform: ToyPlatform;
 afterEach(() => platform.close());
-
-interface Three {
-  readonly east: ToyController;
-  readonly west: ToyController;
-  readonly north: ToyController;
-}
-
-/** What a controller can't get to, by its region; the state is a place of its own. */
-const full = new Set<string>();
-const cuts = { east: new Set<string>(), west: new Set<string>(), north: new Set<string>() };
-
-async function serve(region: keyof Three, parts: Parameters<ToyPlatform['serve']>[0] = {}): Promise<ToyController> {
-  return platform.serve({
-    region,
-    cannotReach: (other) => cuts[region].has(other),
-    wrap: (state) =>
-      cutOff(
-        state,
-        () => cuts[region].has('state'),
-        () => full.has(region),
-      ),
-    ...parts,
-  });
-}
-
-async function startThree(failover = '{ automatic: true, grace: 2s }', rest?: string): Promise<Three> {
-  for (const cut of Object.values(cuts)) cut.clear();
-  platform = new ToyPlatform(toyFleetText(failover, rest));
-  const north = await serve('north');
-  const east = await serve('east');
-  const west = await serve('west');
-  await platform.host.clock.advance(3_000);
-  return { north, east, west };
-}
-
-function cutOff(state: StateStore, isCut: () => boolean, isFull: () => boolean): StateStore {
-  const guard =
-    <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
-    async (...args: A): Promise<R> => {
-      if (isCut()) throw fail('STATE_UNREACHABLE', { message: 'no member of etcd answers' });
-      return call(...args);
-    };
-  return {
-    get: guard((key) => state.get(key)),
-    range: guard((prefix, options) => state.range(prefix, options)),
-    commit: guard(async (changes) => {
-      if (isFull()) throw fail('STATE_FULL', { message: 'no space' });
-      return state.commit(changes);
-    }),
-    watch: (prefix, listener, options) => state.watch(prefix, (event) => !isCut() && listener(event), options),
-    acquireLease: guard((name, holder, ttl) => state.acquireLease(name, holder, ttl)),
-    renewLease: guard((lease) => state.renewLease(lease)),
-    releaseLease: guard((lease) => state.releaseLease(lease)),
-    readLease: guard((name) => state.readLease(name)),
-    close: () => state.close(),
-  };
-}
-
-const store = () => platform.state.open();
-const advance = (durationMs: number) => platform.host.clock.advance(durationMs);
-const activeRegion = async () => (await readPlatformState(store()))?.state.activeRegion;
-const executions = () => listExecutions(store());
-const leader = async () => {
-  const lease = await store().readLease('serve');
-  return lease?.held ? lease.holder.split('/')[0] : undefined;
-};
-const allEnded = () => platform.until(async () => (await executions()).every((each) => each.endedAtMs !== undefined), 120_000);
-const once = (effect: string) => expect(platform.world.effects.filter((each) => each === effect)).toEqual([effect]);
-const silence = (region: string, silent = true) => {
-  for (const site of platform.world.sites.values()) if (site.region === region && site.kind !== 'route') site.silent = silent;
-};
 
 describe('three controllers', () => {
   it('say what they see, each once, and nothing is written merely because time passes', async () => {
@@ -190,198 +126,6 @@ describe('three controllers', () => {
   });
 });
 
-describe('who leads', () => {
-  it('another goes on within the time of a lease and a second, and hands nothing back to a region that is active', async () => {
-    const { north } = await startThree();
-    expect(await leader()).toBe('north');
-    north.kill();
-    let goneMs = 0;
-    while ((await leader()) === undefined || (await leader()) === 'north') {
-      await advance(50);
-      goneMs += 50;
-    }
-    expect(goneMs).toBeLessThanOrEqual(ttlMs + 1_000);
-    expect(await leader()).toBe('west');
-    await advance(120_000);
-    expect(await leader()).toBe('west');
-  });
-
-  it('one in the active region steps down once another has been there for a while, and only once', async () => {
-    for (const cut of Object.values(cuts)) cut.clear();
-    platform = new ToyPlatform(toyFleetText());
-    await serve('east');
-    await advance(3_000);
-    expect(await leader()).toBe('east');
-    await serve('north');
-    await advance(10_000);
-    expect(await leader()).toBe('east');
-    await platform.until(async () => (await leader()) === 'north', 60_000);
-    const changes = new Set<number>();
-    for (let turn = 0; turn < 60; turn += 1) {
-      await advance(2_000);
-      changes.add((await store().readLease('serve'))?.token ?? 0);
-    }
-    expect(changes.size).toBe(1);
-  });
-
-  it('one that can not reach the target leaves the lead to one that can, and the failover happens', async () => {
-    const { north } = await startThree();
-    cuts.north.add('west');
-    await advance(10_000);
-    expect(await leader()).toBe('north');
-    platform.world.kill('east');
-    await platform.until(async () => (await activeRegion()) === 'west', 30_000);
-    await allEnded();
-    expect((await executions())[0]?.startedBy).toBe('west/serve-3');
-    expect(north.said.filter((each) => each.startsWith('act'))).toEqual([]);
-    expect(north.said.some((each) => each.includes('target-not-ready'))).toBe(true);
-  });
-
-  it('one of another spec leaves it to those who agree with each other', async () => {
-    for (const cut of Object.values(cuts)) cut.clear();
-    platform = new ToyPlatform(toyFleetText());
-    await platform.host.files.writeAtomically('other.yaml', toyFleetText('{ automatic: true, grace: 3s }'));
-    await serve('north', { specFile: 'other.yaml' });
-    await advance(2_000);
-    expect(await leader()).toBe('north');
-    await serve('west');
-    await serve('east');
-    await platform.until(async () => (await leader()) === 'west', 20_000);
-    platform.world.kill('east');
-    await platform.until(async () => (await activeRegion()) === 'west', 30_000);
-  });
-
-  it('canaries go on under the next one, with numbers above those of the last', async () => {
-    const { north, west } = await startThree();
-    await advance(10_000);
-    const before = platform.world.site('db', 'east').row?.number ?? 0;
-    north.kill();
-    await advance(ttlMs + 10_000);
-    const after = platform.world.site('db', 'east').row?.number ?? 0;
-    expect(after).toBeGreaterThan(before + 5);
-    expect(west.control.watch.canaries.get('db')?.newest.number).toBe(after);
-  });
-});
-
-describe('an execution whose runner is gone', () => {
-  it.each([
-    ['the lead', 'north'],
-    ['the lead, in the region that is gone', 'east'],
-  ] as const)(
-    '[S1-12] [X-02] %s dies in the middle of a failover: another goes on with the step in hand within the time of its lease and a second',
-    async (_name, first) => {
-      for (const cut of Object.values(cuts)) cut.clear();
-      platform = new ToyPlatform(toyFleetText());
-      const all = new Map<string, ToyController>();
-      for (const region of [first, ...(['east', 'west', 'north'] as const).filter((each) => each !== first)])
-        all.set(region, await serve(region));
-      await advance(3_000);
-      expect(await leader()).toBe(first);
-      let killedAtMs: number | undefined;
-      let wentOnAtMs: number | undefined;
-      platform.world.beforeApply = async (what) => {
-        if (what !== 'promote db west') return;
-        if (killedAtMs !== undefined) {
-          wentOnAtMs ??= platform.host.clock.nowMs();
-          return;
-        }
-        killedAtMs = platform.host.clock.nowMs();
-        const runner = (await store().readLease(`execution/${(await executions())[0]?.id}`))?.holder.split('/')[0] ?? '';
-        all.get(runner)?.kill();
-        await new Promise(() => {});
-      };
-      platform.world.kill('east');
-      await platform.until(() => wentOnAtMs !== undefined, 60_000);
-      expect((wentOnAtMs ?? 0) - (killedAtMs ?? 0)).toBeLessThanOrEqual(ttlMs + 1_000);
-      await platform.until(async () => (await activeRegion()) === 'west', 60_000);
-      await allEnded();
-      expect(await executions()).toMatchObject([{ kind: 'failover', status: 'done' }]);
-      for (const effect of ['fence db east', 'promote db west', 'route name west']) once(effect);
-      expect(platform.world.writable('db')).toEqual(['west']);
-    },
-  );
-
-  it('a runner that can not renew its lease stops before its next effect; the one in the region that is left behind waits longer than the others', async () => {
-    await startThree();
-    platform.world.beforeApply = async (what) => {
-      if (what === 'promote db west' && !cuts.north.has('state')) {
-        cuts.north.add('state');
-        await platform.host.clock.sleep(ttlMs + 500);
-      }
-    };
-    platform.world.kill('east');
-    await platform.until(async () => (await activeRegion()) === 'west', 60_000);
-    await allEnded();
-    const [execution] = await executions();
-    const { events } = await loadExecution(store(), execution?.id ?? '');
-    const runners = events
-      .filter((event) => event.type === 'started' || event.type === 'runner-changed')
-      .map((event) => String(event.data.holder).split('/')[0]);
-    expect(runners).toEqual(['north', 'west']);
-    once('route name west');
-  });
-});
-
-describe('local hands', () => {
-  const withLocalHands = () =>
-    toyFleetText()
-      .replace('driver: toy-workload', 'driver: toy-program')
-      .replace(
-        'needs: [db]\n    sites: { east: {}, west: {} }',
-        'needs: [db]\n    sites: { east: { hands: local }, west: { hands: local } }',
-      );
-  const openHands = () =>
-    ({ name: 'local', check: async () => {}, run: async () => ({ exitCode: 0, stdout: '', stderr: '' }), close: async () => {} }) as never;
-
-  it('are those of the controller beside them: it alone runs what needs them, though another leads and makes the plan', async () => {
-    for (const cut of Object.values(cuts)) cut.clear();
-    platform = new ToyPlatform(withLocalHands());
-    const north = await serve('north', { openHands });
-    const west = await serve('west', { openHands });
-    const east = await serve('east', { openHands });
-    await advance(3_000);
-    expect(await leader()).toBe('north');
-    expect(north.control.sites.get('api@west')?.verbs.scale).toBeUndefined();
-    expect(west.control.sites.get('api@west')?.verbs.scale).toBeDefined();
-    expect(west.control.sites.get('api@east')?.verbs.scale).toBeUndefined();
-    expect(await north.control.checkHands()).toMatchObject([
-      { component: 'api', region: 'east', severity: 'warning', message: expect.stringContaining('only beside the controller of east') },
-      { component: 'api', region: 'west', severity: 'warning' },
-    ]);
-    expect(await west.control.checkHands()).toMatchObject([{ region: 'east' }]);
-    east.kill();
-    platform.world.kill('east');
-    await platform.until(async () => (await activeRegion()) === 'west');
-    await allEnded();
-    const [execution] = await executions();
-    const { events, state } = await loadExecution(store(), execution?.id ?? '');
-    expect(state.outcome).toBe('done');
-    expect(events.filter((event) => event.type === 'started').map((event) => String(event.data.holder).split('/')[0])).toEqual(['west']);
-    once('scale api west');
-  });
-
-  it("of two regions are nobody's: such a plan is refused before anything begins", async () => {
-    for (const cut of Object.values(cuts)) cut.clear();
-    platform = new ToyPlatform(withLocalHands());
-    const { control } = await serve('north', { openHands });
-    const made = await makePlan(control, { kind: 'switchover', because: 'a test' });
-    const scale = made.steps.find((step) => step.verb === 'scale') as Step;
-    const plan = {
-      ...made,
-      steps: [
-        ...made.steps,
-        { ...scale, id: 'scale there', region: scale.region === 'east' ? 'west' : 'east', onFailure: scale.onFailure },
-      ],
-    };
-    const strict = { ...plan, steps: plan.steps.map((step) => ({ ...step, onFailure: 'stop' as const })) };
-    await expect(beginExecution(control, strict, 'ann')).rejects.toMatchObject({
-      code: 'PLAN_IMPOSSIBLE',
-      message: expect.stringContaining('no controller has both'),
-    });
-    expect(await executions()).toEqual([]);
-  });
-});
-
 describe('what a controller refuses', () => {
   it('a region that another has: named, with who and since when', async () => {
     await startThree();
@@ -396,8 +140,7 @@ describe('what a controller refuses', () => {
   });
 
   it('the word of one with another spec or another version: shown, and not counted', async () => {
-    for (const cut of Object.values(cuts)) cut.clear();
-    platform = new ToyPlatform(toyFleetText());
+    begin();
     await platform.host.files.writeAtomically('other.yaml', toyFleetText('{ automatic: true, grace: 3s }'));
     const north = await serve('north');
     await serve('east', { version: '2.0.0' });
