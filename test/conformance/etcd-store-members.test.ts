@@ -88,7 +88,7 @@ describeSystem('etcd', 'a state in three members of etcd', () => {
     expect(members.filter(({ leads }) => leads)).toHaveLength(1);
   });
 
-  it('[S5-33] with the majority gone nothing is answered, least of all old data; all goes on when it is back', async () => {
+  it('with the majority gone nothing is answered, least of all old data; all goes on when it is back', async () => {
     const store = await world.open(urls(), { timeoutMs });
     const other = await world.open(urls(1), { timeoutMs, directory: `${world.directory}/other` });
     await store.commit([put('a', 'seen')]);

@@ -189,14 +189,18 @@ describeSystem('etcd', 'the state in etcd', () => {
     expect(report.leases).toMatchObject([{ name: 'serve', holder: 'one', held: true }]);
   });
 
-  it('[S5-33] full: changes are refused with what to do, while reads and leases go on', async () => {
+  it('full: changes are refused with what to do, while reads and leases go on', async () => {
     const small = await startEtcd({ args: ['--quota-backend-bytes', '200000'] });
     world.onEnd(() => small.stop());
     const store = await world.open([small.url]);
     const lease = await store.acquireLease('l', 'one', 30_000);
     // What is compared with the quota is the file, which grows when writes of the last moments are committed: any number of quick ones may pass.
     const refused = async () => await store.commit([put('big', 'x'.repeat(60_000))]).then(String, (error) => error);
-    await expect.poll(refused, { timeout: 30_000 }).toMatchObject({ code: 'STATE_FULL', hint: expect.stringMatching(/defrag/) });
+    await expect.poll(refused, { timeout: 30_000 }).toMatchObject({
+      code: 'STATE_FULL',
+      hint: expect.stringMatching(/defrag/),
+      details: { sizeBytes: expect.any(Number), inUseBytes: expect.any(Number) },
+    });
     expect((await store.get('big'))?.value).toHaveLength(60_000);
     expect((await store.renewLease(lease)).token).toBe(lease.token);
     await expect.poll(async () => (await store.readReport()).isFull).toBe(true);
@@ -356,7 +360,7 @@ describeSystem('etcd', 'a state behind certificates and users', () => {
     ['a prefix that the role does not know', () => ({ ...own(), prefix: '/elsewhere/' }), /read and write permission/],
     ['an expired certificate of its own', () => ({ ...own(), ...tls('expired') }), /expired/],
     ['an authority that does not vouch for the members', () => ({ ...own(), caFile: join(pki, 'other.pem') }), /state.etcd.ca/],
-  ])('[S5-33] refuses %s, and says what to look at', async (_, access, hint) => {
+  ])('refuses %s, and says what to look at', async (_, access, hint) => {
     const error = await failureOf(world.open([server.url], { timeoutMs: 1_500, ...access() }));
     expect({ code: error.code, hint: error.hint }, error.message).toEqual({
       code: 'SYSTEM_WRONG_CREDENTIALS',

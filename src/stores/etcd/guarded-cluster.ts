@@ -5,6 +5,7 @@
  * through here are linearizable. Dying here loses at most a few seconds of what the machine remembers.
  */
 import { fail, type HoldfastError } from '../../base/errors.ts';
+import { formatSize } from '../../base/sizes.ts';
 import type { Host } from '../../host/host.ts';
 import { CallFailure, storeError } from './etcd-errors.ts';
 import { emptied, faultOf, type Identity, identityFormat, type Memory, MemoryFile, parseIdentity, wentBack } from './identity.ts';
@@ -111,12 +112,32 @@ export class GuardedCluster {
     try {
       answer = await this.members.call(name, request, options);
     } catch (thrown) {
-      throw storeError(thrown, this.keys.prefix, options.change ? 'change' : undefined);
+      const error = storeError(thrown, this.keys.prefix, options.change ? 'change' : undefined);
+      throw error.code === 'STATE_FULL' ? await this.#withSize(error) : error;
     }
     const { header } = answer as Partial<Answer>;
     // Some versions send none with a list of alarms.
     if (header) this.note(header, name.startsWith('KV/') ? floor : undefined);
     return answer;
+  }
+
+  /** How large it is, for whoever has to make room. Not all versions tell their quota. */
+  async #withSize(error: HoldfastError): Promise<HoldfastError> {
+    try {
+      const { dbSize, dbSizeInUse, dbSizeQuota } = await this.members.call('Maintenance/Status', {});
+      const [sizeBytes, inUseBytes, quotaBytes] = [dbSize, dbSizeInUse, dbSizeQuota].map(Number) as [number, number, number];
+      const quota = quotaBytes > 0 ? ` of ${formatSize(quotaBytes)}` : '';
+      return fail('STATE_FULL', {
+        message: `${error.message}: it has ${formatSize(sizeBytes)}${quota}, ${formatSize(inUseBytes)} of it in use`,
+        hint: error.hint,
+        subject: this.keys.prefix,
+        details: { sizeBytes, inUseBytes, ...(quotaBytes > 0 ? { quotaBytes } : {}) },
+        cause: error,
+      });
+    } catch {
+      // That it is full is what matters.
+      return error;
+    }
   }
 
   /** `floor`: what was seen before the question was sent, where the answer must not be older. */

@@ -11,7 +11,7 @@
 import { asHoldfastError, fail, type HoldfastError } from '../../base/errors.ts';
 import type { Json } from '../../base/json.ts';
 import type { StoreEvent } from '../../contracts/state-store.ts';
-import { callFailure, needsToken, storeError } from './etcd-errors.ts';
+import { callFailure, grpcCode, needsToken, storeError } from './etcd-errors.ts';
 import type { GuardedCluster } from './guarded-cluster.ts';
 import type { WatchStream } from './members.ts';
 import type { KeyValue, WatchAnswer } from './messages.ts';
@@ -62,6 +62,7 @@ class Watch {
   #known: Map<string, number> | undefined;
   #stream: WatchStream | undefined;
   #over = false;
+  #refusedBefore = false;
 
   constructor(cluster: GuardedCluster, prefix: string, listener: (event: StoreEvent) => void, options: WatchOptions, onEnd: () => void) {
     this.#cluster = cluster;
@@ -192,6 +193,7 @@ class Watch {
     this.#cluster.note(answer.header);
     if (Number(answer.compact_revision) > 0) return 'compacted';
     if (answer.canceled) throw this.#cancelled(answer.cancel_reason);
+    this.#refusedBefore = false;
     for (const { type, kv } of answer.events) {
       const revision = Number(kv.mod_revision);
       if (revision > this.#position) this.#tell(type === 1 ? { ...kv, value: undefined } : kv, revision);
@@ -206,9 +208,13 @@ class Watch {
   }
 
   #cancelled(reason: string): Error {
-    const failure = callFailure({ code: /permission denied/.test(reason) ? 7 : 14, details: reason });
-    if (needsToken(failure) || /permission denied|auth/.test(reason)) this.#cluster.members.dropToken();
-    return failure;
+    const failure = callFailure({ code: /permission denied/.test(reason) ? grpcCode.denied : grpcCode.unavailable, details: reason });
+    // Some versions say that of a token that has run out, too: only with a new one is it true.
+    const mayBeToken = needsToken(failure) || failure.code === grpcCode.denied;
+    if (!mayBeToken || this.#refusedBefore) return failure;
+    this.#refusedBefore = true;
+    this.#cluster.members.dropToken();
+    return fail('STATE_UNREACHABLE', { message: `etcd: ${reason}`, subject: this.#prefix });
   }
 
   #moveTo(revision: number): void {

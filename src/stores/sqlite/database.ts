@@ -55,8 +55,9 @@ function readNumber(database: DatabaseSync, pragma: string): number {
 }
 
 function refuseForeign(database: DatabaseSync, path: string, version: number): void {
-  const isOurs = readNumber(database, 'application_id') === applicationId;
+  // In this order: another process may be making the tables right now, and their mark comes in the same transaction.
   const isEmpty = database.prepare('SELECT 1 FROM sqlite_schema').get() === undefined;
+  const isOurs = readNumber(database, 'application_id') === applicationId;
   if (isOurs || (isEmpty && version === 0)) return;
   throw fail('STATE_DAMAGED', {
     message: `${path} is a database, but not one of Holdfast`,
