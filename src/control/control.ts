@@ -21,6 +21,7 @@ import { checkHands } from './check-hands.ts';
 import { type CutOff, Fleet } from './fleet/fleet.ts';
 import { type OpenHands, type OpenSites, openSites } from './open-sites.ts';
 import { OwnVotes } from './own-votes.ts';
+import { checkLease } from './primary/check-lease.ts';
 import type { GuardLocation } from './primary/open-keeper.ts';
 import { readRecoveries, readTimings } from './timings.ts';
 import type { PlatformParts } from './verbs/platform-verb.ts';
@@ -190,10 +191,11 @@ export class Control {
     return (await this.parts.store.readLease(journalKeys.lease(id)))?.held === true;
   }
 
-  /** Proves that commands can be run at each site that has hands, all at once; and names the sites that plans need hands for and that have none. */
-  checkHands(): Promise<readonly ReadinessFault[]> {
-    const { spec, catalog, host, region } = this.parts;
-    return checkHands(spec, catalog, this.#open.hands, host.clock, region);
+  /** Proves that commands can be run at each site that has hands, all at once; and names the sites that plans need hands for and that have none, or that no lease would prove fenced. */
+  async checkHands(): Promise<readonly ReadinessFault[]> {
+    const { spec, catalog, host, region, store, cutOff } = this.parts;
+    const leases = cutOff === undefined ? checkLease(spec, store) : [];
+    return (await Promise.all([checkHands(spec, catalog, this.#open.hands, host.clock, region), leases])).flat();
   }
 
   /** An id for an execution that is about to begin. */
