@@ -1,6 +1,7 @@
 /**
  * npm run demo [-- --json] [-- --keep]
  * npm run demo -- recovery [--json]        another story: somebody drops a table, and it is brought back (recovery.ts)
+ * npm run demo -- regions [--json]         the same story with a controller in each region and one in a witness region: the region dies with its controller and its part of the state
  *
  * Builds two regions from real servers on loopback, lets Holdfast watch them while a customer places orders, kills one region, shows the failover, brings the region back, re-protects it
  * and fails back. Ends with a report; cleans up after itself, unless --keep.
@@ -28,17 +29,23 @@ const { values: options, positionals } = parseArgs({
 
 if (options.help) {
   process.stdout.write(
-    'npm run demo [-- --json]   one line of JSON at the end\n             [-- --keep]   leave the two regions and holdfast serve running, to play with\n       npm run demo -- recovery   a table is dropped and rows are deleted; both are brought back from backups\n',
+    'npm run demo [-- --json]   one line of JSON at the end\n             [-- --keep]   leave the two regions and holdfast serve running, to play with\n       npm run demo -- recovery   a table is dropped and rows are deleted; both are brought back from backups\n       npm run demo -- regions    three controllers with their state in etcd; one dies with its region\n',
   );
   process.exit(0);
 }
 
-if (positionals.length > 1 || (positionals[0] !== undefined && positionals[0] !== 'recovery')) {
-  process.stderr.write(`There is no demo "${positionals.join(' ')}": leave the name away, or write recovery.\n`);
+if (positionals.length > 1 || (positionals[0] !== undefined && !['recovery', 'regions'].includes(positionals[0]))) {
+  process.stderr.write(`There is no demo "${positionals.join(' ')}": leave the name away, or write recovery or regions.\n`);
   process.exit(2);
 }
 
-const needed: readonly SystemName[] = ['postgresql', 'redis', 'bind', 'sshd'];
+const fleet = positionals[0] === 'regions';
+if (fleet && options.keep) {
+  process.stderr.write('--keep is for the demo with one controller.\n');
+  process.exit(2);
+}
+
+const needed: readonly SystemName[] = ['postgresql', 'redis', 'bind', 'sshd', ...(fleet ? (['etcd'] as const) : [])];
 const missing = needed.filter((name) => !systemAvailable(name));
 if (missing.length > 0) {
   process.stderr.write(
@@ -128,16 +135,17 @@ async function keepRunning(regions: TwoRegions): Promise<void> {
 }
 
 async function run(): Promise<number> {
-  teller.say('building two regions: PostgreSQL, Redis, the orders service and sshd in each; BIND in a third place');
+  const state = fleet ? '; etcd in both and in a witness region' : '';
+  teller.say(`building two regions: PostgreSQL, Redis, the orders service and sshd in each; BIND in a third place${state}`);
   const ticker = setInterval(() => story?.show(), 200);
   let regions: TwoRegions | undefined;
   let story: Story | undefined;
   let kept = false;
   try {
     teller.show({ phase: 'building', client: undefined, downSinceMs: undefined });
-    regions = await startTwoRegions({ outliveParent: options.keep });
+    regions = await startTwoRegions({ outliveParent: options.keep, fleet });
     teller.say(`built; its spec is ${regions.specFile}`);
-    story = new Story(regions, teller, ending.signal);
+    story = new Story(regions, teller, ending.signal, fleet);
     const result = await story.tell();
     await story.end();
     const page = await writeReport(options['report-directory'], result);

@@ -8,14 +8,15 @@ import type { TwoRegions } from './two-regions.ts';
 
 const program = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
 
-function environmentOf(regions: TwoRegions): Record<string, string> {
+function environmentOf(regions: TwoRegions, region?: string): Record<string, string> {
   return {
     PATH: process.env.PATH ?? '',
     HOME: process.env.HOME ?? '/',
     NO_COLOR: '1',
     ...regions.env,
     HOLDFAST_SPEC: regions.specFile,
-    HOLDFAST_STATE: regions.stateDirectory,
+    // What a controller keeps for itself is its own, also where they share a state.
+    HOLDFAST_STATE: region === undefined ? regions.stateDirectory : `${regions.stateDirectory}-${region}`,
   };
 }
 
@@ -29,10 +30,14 @@ export class ServeProcess {
   readonly #ended: Promise<number | null>;
   errorOutput = '';
 
-  constructor(regions: TwoRegions, onEvent: (event: ServeEvent) => void, options: { readonly outliveParent?: boolean } = {}) {
+  constructor(
+    regions: TwoRegions,
+    onEvent: (event: ServeEvent) => void,
+    options: { readonly outliveParent?: boolean; readonly region?: string } = {},
+  ) {
     const log = options.outliveParent ? openSync(join(regions.directory, 'serve.log'), 'a') : undefined;
-    this.#child = spawn(nodeProgram, [program, 'serve', '--json'], {
-      env: environmentOf(regions),
+    this.#child = spawn(nodeProgram, [program, 'serve', ...(options.region ? ['--region', options.region] : []), '--json'], {
+      env: environmentOf(regions, options.region),
       stdio: log === undefined ? ['ignore', 'pipe', 'pipe'] : ['ignore', log, log],
       detached: options.outliveParent === true,
       // What is left running is found again by where it works.
@@ -51,6 +56,12 @@ export class ServeProcess {
 
   get pid(): number {
     return this.#child.pid as number;
+  }
+
+  /** SIGKILL, as when its region dies. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#ended;
   }
 
   async stop(): Promise<void> {

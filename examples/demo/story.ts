@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RunningPostgres } from '../../test/systems/postgresql.ts';
 import { runHoldfast, type ServeEvent, ServeProcess } from './holdfast-process.ts';
 import { OrdersClient } from './orders-client.ts';
+import { controllerRegions } from './region.ts';
 import type { TwoRegions } from './two-regions.ts';
 
 export interface StoryResult {
@@ -84,16 +85,20 @@ export class Story {
   readonly #regions: TwoRegions;
   readonly #teller: Teller;
   readonly #signal: AbortSignal;
+  /** Several controllers, one in each region and one in the witness region; else one in a third place. */
+  readonly #fleet: boolean;
   readonly #timeline: { atMs: number; text: string }[] = [];
   readonly #events: ServeEvent[] = [];
   #client: OrdersClient | undefined;
-  #serve: ServeProcess | undefined;
+  /** By the region that each is in. */
+  readonly #serving = new Map<string, ServeProcess>();
   #phase = 'starting';
   #downSinceMs: number | undefined;
   #failedStep: string | undefined;
   #saidOfVerdict = '';
 
-  constructor(regions: TwoRegions, teller: Teller, signal: AbortSignal) {
+  constructor(regions: TwoRegions, teller: Teller, signal: AbortSignal, fleet = false) {
+    this.#fleet = fleet;
     this.#regions = regions;
     this.#teller = teller;
     this.#signal = signal;
@@ -119,6 +124,8 @@ export class Story {
       this.#saidOfVerdict = saidOfVerdict;
       if (said !== undefined && news) this.#say(`holdfast: ${said}`, event.atMs as number);
     }
+    const { error } = event as { error?: { message: string } };
+    if (error) this.#say(`holdfast serve has ended: ${error.message}`);
     if (event.event !== 'journal') return;
     const journal = event.journal as JournalEvent;
     if (journal.type === 'step-done')
@@ -134,15 +141,25 @@ export class Story {
   }
 
   #serveExited(): string {
-    return this.#serve?.errorOutput ? `; serve says: ${this.#serve.errorOutput.slice(-500)}` : '';
+    const said = [...this.#serving].filter(([, serve]) => serve.errorOutput !== '');
+    return said.map(([place, serve]) => `; serve in ${place} says: ${serve.errorOutput.slice(-500)}`).join('');
+  }
+
+  #startServing(place: string): void {
+    const options = this.#fleet ? { region: place } : {};
+    this.#serving.set(place, new ServeProcess(this.#regions, (event) => this.#heard(event), options));
   }
 
   async begin(): Promise<void> {
     const { dns, recordName, ordersPort } = this.#regions;
     if (!dns) throw new Error('the demo needs its name server');
     this.#phase = 'all is well';
-    this.#say('holdfast serve starts to watch both regions');
-    this.#serve = new ServeProcess(this.#regions, (event) => this.#heard(event));
+    this.#say(
+      this.#fleet
+        ? `holdfast serve starts in each of ${controllerRegions.join(', ')}; they share a state in etcd`
+        : 'holdfast serve starts to watch both regions',
+    );
+    for (const place of this.#fleet ? controllerRegions : ['a third place']) this.#startServing(place);
     this.#client = new OrdersClient({ nameServer: `${dns.address}:${dns.port}`, name: recordName, port: ordersPort, everyMs: 10 });
     this.#client.start();
     this.#say(`a customer places orders at ${recordName}, as fast as they are acknowledged`);
@@ -169,8 +186,10 @@ export class Story {
     this.#phase = 'us-east-1 IS DEAD';
     const killedAtMs = Date.now();
     this.#downSinceMs = killedAtMs;
-    await this.#regions.kill('us-east-1');
-    this.#say('kill -9: every process of us-east-1 is gone: PostgreSQL, Redis, the orders service, sshd', killedAtMs);
+    const controller = this.#fleet ? this.#serving.get('us-east-1') : undefined;
+    await Promise.all([this.#regions.kill('us-east-1'), controller?.kill()]);
+    const more = this.#fleet ? ', its member of etcd and its controller' : '';
+    this.#say(`kill -9: every process of us-east-1 is gone: PostgreSQL, Redis, the orders service, sshd${more}`, killedAtMs);
     const first = await until(
       `an acknowledged order after the disaster${this.#serveExited()}`,
       async () => {
@@ -226,6 +245,7 @@ export class Story {
   async comeBack(): Promise<void> {
     this.#phase = 'us-east-1 comes back';
     await this.#regions.revive('us-east-1');
+    if (this.#fleet) this.#startServing('us-east-1');
     this.#say('us-east-1 has power again; its database still believes that it is the primary');
     const json = await this.#run('reprotect', '--yes', '--reason', 'us-east-1 is back');
     for (const step of (json.steps ?? []) as { id: string; output?: Record<string, unknown> }[]) {
@@ -252,7 +272,7 @@ export class Story {
 
   async end(): Promise<void> {
     await this.#client?.stop();
-    await this.#serve?.stop();
+    await Promise.all([...this.#serving.values()].map((serve) => serve.stop()));
   }
 
   async tell(): Promise<StoryResult> {

@@ -1,7 +1,16 @@
 /** The demo's spec: what a user would write about these two regions. */
 import { join } from 'node:path';
 import type { RunningBind } from '../../test/systems/bind.ts';
-import { memberOf, nodeProgram, type OrdersPlace, type Region, type RegionName, regionNames, type TwoRegionsOptions } from './region.ts';
+import {
+  memberOf,
+  nodeProgram,
+  type OrdersPlace,
+  type Region,
+  type RegionName,
+  regionNames,
+  type TwoRegionsOptions,
+  witnessName,
+} from './region.ts';
 
 interface SpecParts {
   readonly options: TwoRegionsOptions;
@@ -12,6 +21,8 @@ interface SpecParts {
   readonly salvageDirectory: string;
   /** Where backups go, with `options.backups`. */
   readonly repositoryDirectory: string;
+  /** Addresses of etcd's members, with `options.fleet`. */
+  readonly endpoints: readonly string[];
 }
 
 function handsOf(region: Region, as: string | undefined): string {
@@ -137,6 +148,12 @@ export function specText(parts: SpecParts): string {
     'regions:',
     '  us-east-1: { role: active }',
     '  us-west-2: { role: standby }',
+    ...(options.fleet
+      ? [
+          `  ${witnessName}: { role: witness }`,
+          `state: { etcd: { endpoints: [${parts.endpoints.map((each) => `"${each}"`).join(', ')}] } }`,
+        ]
+      : []),
     'watch: { every: 250ms, timeout: 1s, failures: 3 }',
     'failover:',
     `  automatic: ${options.automatic ?? true}`,

@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type RunningBind, startBind } from '../../test/systems/bind.ts';
+import { type EtcdMember, type RunningEtcd, startEtcd } from '../../test/systems/etcd.ts';
 import { freePort } from '../../test/systems/ports.ts';
 import { cloneStandby, initPrimary, type RunningPostgres, startPostgres } from '../../test/systems/postgresql.ts';
 import { type RunningRedis, startRedis } from '../../test/systems/redis.ts';
@@ -16,9 +17,12 @@ import { type RunningSshd, startSshd } from '../../test/systems/sshd.ts';
 import { removeDirectory, temporaryDirectory } from '../../test/systems/temporary-directory.ts';
 import {
   addressPrefix,
+  type ControllerRegion,
+  controllerRegions,
   memberOf,
   nodeProgram,
   type OrdersPlace,
+  prefixOf,
   type Region,
   type RegionName,
   regionNames,
@@ -71,6 +75,32 @@ async function startDatabases(options: TwoRegionsOptions): Promise<[RunningPostg
     await primary.query('SELECT pg_reload_conf()');
   }
   return [primary, standby];
+}
+
+/** One member in each region and one in the witness region. */
+async function startStateServers(outliveParent: boolean): Promise<Map<ControllerRegion, RunningEtcd>> {
+  const members: EtcdMember[] = [];
+  for (const name of controllerRegions) {
+    const address = `${prefixOf(name)}.12`;
+    members.push({ name, address, clientPort: await freePort(address), peerPort: await freePort(address) });
+  }
+  const running = await Promise.all(
+    controllerRegions.map(async (name) => [name, await startEtcd({ name, members, outliveParent })] as const),
+  );
+  await untilHealthy(running.map(([, each]) => each));
+  return new Map(running);
+}
+
+/** A member listens before most of them have found each other. */
+async function untilHealthy(members: readonly RunningEtcd[]): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  for (const each of members) {
+    for (;;) {
+      const health = await each.ctl('endpoint', 'health').catch((error: Error) => error.message);
+      if (health.includes('is healthy')) break;
+      if (performance.now() > deadline) throw new Error(`etcd: ${health}`);
+    }
+  }
 }
 
 async function startCaches(outliveParent: boolean, password: string): Promise<[RunningRedis, RunningRedis]> {
@@ -132,6 +162,8 @@ export async function startTwoRegions(options: TwoRegionsOptions = {}): Promise<
       keep,
     );
     const databases = (await startDatabases(options)).map(keep);
+    const stateServers = options.fleet ? await startStateServers(outliveParent) : new Map<ControllerRegion, RunningEtcd>();
+    for (const each of stateServers.values()) keep(each);
     const cachePassword = randomBytes(12).toString('hex');
     const caches = options.databaseOnly ? [] : (await startCaches(outliveParent, cachePassword)).map(keep);
     const ordersPort = await freePort('127.0.1.20');
@@ -170,7 +202,7 @@ export async function startTwoRegions(options: TwoRegionsOptions = {}): Promise<
         },
       };
       const orders = options.databaseOnly ? undefined : keep(await startOrders(name, places[name], env, outliveParent));
-      regions[name] = { name, database, cache, orders, sshd: sshds[index] as RunningSshd };
+      regions[name] = { name, database, cache, orders, sshd: sshds[index] as RunningSshd, etcd: stateServers.get(name) };
     }
     const specFile = join(directory, 'holdfast.yaml');
     const salvageDirectory = join(directory, 'salvage');
@@ -179,7 +211,16 @@ export async function startTwoRegions(options: TwoRegionsOptions = {}): Promise<
     await chmod(salvageDirectory, 0o1777);
     await writeFile(
       specFile,
-      specText({ options, regions, places, dns, recordName, salvageDirectory, repositoryDirectory: join(directory, 'repository') }),
+      specText({
+        options,
+        regions,
+        places,
+        dns,
+        recordName,
+        salvageDirectory,
+        repositoryDirectory: join(directory, 'repository'),
+        endpoints: [...stateServers.values()].map(({ url }) => url),
+      }),
     );
     return {
       directory,
@@ -197,6 +238,7 @@ export async function startTwoRegions(options: TwoRegionsOptions = {}): Promise<
       revive: async (name) => {
         const region = regions[name];
         for (const each of runningOf(region)) await each.start();
+        if (region.etcd) await untilHealthy([region.etcd]);
         if (region.orders) await writePidFile(join(places[name].directory, 'orders.pid'), region.orders.pid);
       },
       stop,
@@ -208,5 +250,5 @@ export async function startTwoRegions(options: TwoRegionsOptions = {}): Promise<
 }
 
 function runningOf(region: Region): Running[] {
-  return [region.database, region.cache, region.orders, region.sshd].filter((each) => each !== undefined);
+  return [region.etcd, region.database, region.cache, region.orders, region.sshd].filter((each) => each !== undefined);
 }

@@ -76,16 +76,16 @@ function workingDirectory(pid: number): string | undefined {
   }
 }
 
-describeSystem(['postgresql', 'redis', 'bind', 'sshd'], 'npm run demo', () => {
+describeSystem(['postgresql', 'redis', 'bind', 'sshd', 'etcd'], 'npm run demo', () => {
   let directory: string;
   beforeAll(async () => {
     directory = await temporaryDirectory('demo-test');
   });
   afterAll(() => removeDirectory(directory));
 
-  const start = (reports: string) => {
+  const start = (reports: string, ...words: string[]) => {
     const program = join(repositoryDirectory, 'examples', 'demo', 'demo.ts');
-    const child = spawn(nodeProgram, [program, '--json', '--report-directory', reports], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(nodeProgram, [program, ...words, '--json', '--report-directory', reports], { stdio: ['ignore', 'pipe', 'pipe'] });
     const pid = child.pid as number;
     const startTicks = readProcess(pid)?.startTicks;
     if (startTicks !== undefined) watchProcess({ pid, startTicks });
@@ -130,6 +130,17 @@ describeSystem(['postgresql', 'redis', 'bind', 'sshd'], 'npm run demo', () => {
     expect(page).toContain(`${answer.outageMs} ms`);
     const facts = JSON.parse(readFileSync(String(answer.report).replace(/\.md$/, '.json'), 'utf8')) as Record<string, unknown>;
     for (const key of keys.filter((each) => each !== 'report')) expect(facts[key]).toEqual(answer[key]);
+    await expectNothingLeft(descendants);
+  });
+
+  it('[S1-01] regions: three controllers and etcd; a region dies with its controller and its part of the state, and nothing is lost', async () => {
+    const { ended, descendants } = start(join(directory, 'regions'), 'regions');
+    const { exitCode, out, err } = await ended;
+    expect(exitCode, err.slice(-3_000)).toBe(0);
+    const answer = JSON.parse(out.trimEnd()) as Record<string, unknown>;
+    for (const key of keys) expect(answer).toHaveProperty(key);
+    expect(answer).toMatchObject({ lost: 0, lossMeasuredByCanary: 0, failbackLost: 0, epoch: 3 });
+    expect(err).toContain('its member of etcd and its controller');
     await expectNothingLeft(descendants);
   });
 

@@ -24,6 +24,8 @@ export interface EtcdOptions {
 
 export interface EtcdMember {
   readonly name: string;
+  /** Where it listens, when not all members are on one address. */
+  readonly address?: string;
   readonly clientPort: number;
   readonly peerPort: number;
 }
@@ -44,12 +46,12 @@ export async function makeMembers(count: number): Promise<readonly EtcdMember[]>
 export async function startEtcd(options: EtcdOptions = {}): Promise<RunningEtcd> {
   const program = requireProgram('etcd');
   const client = requireProgram('etcdctl');
-  const address = options.address ?? '127.0.0.1';
   const members = options.members ?? (await makeMembers(1));
   const own = members.find(({ name }) => name === (options.name ?? members[0]?.name)) as EtcdMember;
+  const address = own.address ?? options.address ?? '127.0.0.1';
   const dir = await serverDirectory(options.dir, 'etcd', options);
   const url = `${options.tls ? 'https' : 'http'}://${address}:${own.clientPort}`;
-  const peerOf = ({ peerPort }: EtcdMember): string => `http://${address}:${peerPort}`;
+  const peerOf = (member: EtcdMember): string => `http://${member.address ?? address}:${member.peerPort}`;
   const running = await startServer({
     name: `etcd ${address}:${own.clientPort}`,
     address,

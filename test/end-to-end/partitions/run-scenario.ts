@@ -8,7 +8,7 @@ import type { Chance } from '../../simulation/chance.ts';
 import { type Acknowledgement, steadyMs } from './checker.ts';
 import { computeOutageMs, findMissing, findSplitBrain } from './judge.ts';
 import type { Scenario } from './scenarios.ts';
-import { type DataRegion, dataRegions, regionNames } from './spec-text.ts';
+import { type DataRegion, dataRegions } from './spec-text.ts';
 import type { World } from './world.ts';
 
 export interface RunResult {
@@ -24,7 +24,7 @@ export interface RunResult {
   readonly tookMs: number;
 }
 
-const promotionTimeoutMs = 40_000;
+const promotionTimeoutMs = 60_000;
 const convergenceTimeoutMs = 90_000;
 const pollMs = 50;
 
@@ -65,22 +65,29 @@ async function storesAreWell(world: World): Promise<boolean> {
   return rows.length === 1;
 }
 
+async function nobodyIsPrimary(world: World): Promise<boolean> {
+  const answers = await Promise.all(dataRegions.map((region) => isPrimary(world, region)));
+  return !answers.includes(true);
+}
+
 /** Healed, everything must come right: by itself, or where a region has been replaced by `reprotect`, which is a person's to ask for. */
 export async function converge(world: World, timeoutMs = convergenceTimeoutMs): Promise<string[]> {
   const deadline = performance.now() + timeoutMs;
   let last = 'nothing was seen';
-  // What comes right by itself needs no person.
+  // What comes right by itself needs no person; a region that fenced itself is moved away from, and that takes a verdict first.
   let quietUntil = performance.now() + 1_500;
+  const failoverUntil = performance.now() + 20_000;
   while (performance.now() < deadline) {
     if (await storesAreWell(world)) {
       const status = await world.holdfast(['status']).catch((error: Error) => ({ exitCode: -1, json: undefined, err: error.message }));
       if (status.exitCode === 0 && status.json.execution === undefined) return [];
       last = `status: exit ${status.exitCode}: ${JSON.stringify(status.json?.readiness ?? status.err).slice(0, 600)}`;
-    } else if (performance.now() > quietUntil) {
+    } else if (performance.now() > ((await nobodyIsPrimary(world)) ? failoverUntil : quietUntil)) {
+      const verb = (await nobodyIsPrimary(world)) ? 'failover' : 'reprotect';
       const answer = await world
-        .holdfast(['reprotect', '--yes', '--reason', 'the region is back'], 'middle', 60_000)
+        .holdfast([verb, '--yes', '--reason', 'the region is back'], 'middle', 60_000)
         .catch((error: Error) => ({ exitCode: -1, json: { error: error.message } }));
-      if (answer.exitCode !== 0) last = `reprotect: exit ${answer.exitCode}: ${describeAnswer(answer.json)}`;
+      if (answer.exitCode !== 0) last = `${verb}: exit ${answer.exitCode}: ${describeAnswer(answer.json)}`;
       if (answer.exitCode !== 0) await abortWhatStands(world, answer.json);
       quietUntil = performance.now() + 1_000;
     }
@@ -99,7 +106,7 @@ function describeAnswer(json: any): string {
 // biome-ignore lint/suspicious/noExplicitAny: the answer of a command, as it came.
 async function abortWhatStands(world: World, json: any): Promise<void> {
   const id = json?.execution;
-  if (typeof id !== 'string' || json.status !== 'failed' || !id.startsWith('reprotect')) return;
+  if (typeof id !== 'string' || json.status !== 'failed') return;
   await world.holdfast(['abort', id, '--reason', 'asked for again']).catch(() => undefined);
 }
 
@@ -132,7 +139,7 @@ async function waitForWhatMustCome(
 async function healEverything(world: World, scenario: Scenario, active: DataRegion, chance: Chance): Promise<void> {
   await world.network.heal();
   await scenario.heal?.({ world, active, chance });
-  await Promise.all(regionNames.map((region) => world.reviveRegion(region)));
+  await world.revive();
 }
 
 /** All numbers that a site holds of this run. */

@@ -99,7 +99,7 @@ export const scenarios: readonly Scenario[] = [
     controllers: both,
     expects: 'either',
     // Past every lease that it may hold.
-    holdMs: [3_500, 5_000],
+    holdMs: [4_500, 6_000],
     fault: async (situation) => signalController(situation, controllerOf(situation), 'SIGSTOP'),
     heal: async (situation) => signalController(situation, controllerOf(situation), 'SIGCONT'),
   },
@@ -140,21 +140,21 @@ export const scenarios: readonly Scenario[] = [
     name: 'controller-cut',
     controllers: ['fleet'],
     expects: 'either',
-    holdMs: [4_000, 6_000],
+    holdMs: [4_500, 6_000],
     fault: ({ world, active }) => world.network.cut([ofControllers(world.namespaces[active])]),
   },
   {
     name: 'all-controllers-cut',
     controllers: ['fleet'],
     expects: 'either',
-    holdMs: [4_000, 6_000],
+    holdMs: [4_500, 6_000],
     fault: ({ world }) => world.network.cut(regionNames.map((region) => ofControllers(world.namespaces[region]))),
   },
   {
     name: 'etcd-cut',
     controllers: ['fleet'],
     expects: 'either',
-    holdMs: [4_000, 6_000],
+    holdMs: [4_500, 6_000],
     fault: ({ world }) => world.network.cut([{ at: 'router', matches: [`tcp dport { ${etcdClientPort}, ${etcdPeerPort} }`] }]),
   },
 ];

@@ -23,7 +23,7 @@ export interface SpecParts {
 }
 
 const watchOf: Readonly<Record<Pace, readonly string[]>> = {
-  quick: ['watch: { every: 250ms, timeout: 500ms, failures: 2 }'],
+  quick: ['watch: { every: 250ms, timeout: 1s, failures: 2 }'],
   tuned: ['watch: { every: 250ms, timeout: 500ms, failures: 2 }'],
   defaults: [],
 };

@@ -42,8 +42,8 @@ export interface World {
   holdfast(words: readonly string[], from?: RegionName, timeoutMs?: number): Promise<CommandEnd>;
   /** SIGKILL to every process of the region at once, its clients left out: they are the world that looks at it. */
   killRegion(region: RegionName): Promise<void>;
-  /** Power comes back: whatever does not run is started as it was configured. */
-  reviveRegion(region: RegionName): Promise<void>;
+  /** Power comes back where it was gone: whatever does not run is started as it was configured. What Holdfast has stopped elsewhere stays so. */
+  revive(): Promise<void>;
   /** Moves the wall clock of a region's controller against the others. The steady clock stays. */
   skewClock(region: RegionName, seconds: number): Promise<void>;
   stop(): Promise<void>;
@@ -192,7 +192,7 @@ async function writePlaces(
 function fleetSections(pace: Pace, members: readonly RegionEtcd[]): string[] {
   const endpoints = members.map((each) => `"${each.url}"`).join(', ');
   const pacing: Readonly<Record<Pace, readonly string[]>> = {
-    quick: ['controllers: { ttl: 2s, renew-every: 500ms }'],
+    quick: ['controllers: { ttl: 3s, renew-every: 500ms }'],
     tuned: ['controllers: { ttl: 2s, renew-every: 500ms }'],
     defaults: [],
   };
@@ -214,7 +214,7 @@ async function movableClock(directory: string, region: RegionName): Promise<Reco
   };
 }
 
-interface WorldParts extends Omit<World, 'acknowledgedSince' | 'holdfast' | 'killRegion' | 'reviveRegion' | 'skewClock'> {
+interface WorldParts extends Omit<World, 'acknowledgedSince' | 'holdfast' | 'killRegion' | 'revive' | 'skewClock'> {
   readonly checkers: ReadonlyMap<RegionName, Checker>;
   readonly places: ReadonlyMap<RegionName, ControllerPlace>;
 }
@@ -231,6 +231,7 @@ class BuiltWorld implements World {
   readonly stop;
   readonly #checkers;
   readonly #places;
+  readonly #dark = new Set<RegionName>();
 
   constructor(parts: WorldParts) {
     this.options = parts.options;
@@ -255,6 +256,7 @@ class BuiltWorld implements World {
   }
 
   async killRegion(region: RegionName): Promise<void> {
+    this.#dark.add(region);
     const clients = new Set(this.#checkers.get(region)?.running.pids());
     const doomed = (await this.namespaces[region].pids()).filter((pid) => !clients.has(pid));
     signalEach(
@@ -264,7 +266,14 @@ class BuiltWorld implements World {
     for (const each of this.#runningIn(region)) await each.kill();
   }
 
-  async reviveRegion(region: RegionName): Promise<void> {
+  async revive(): Promise<void> {
+    const regions = [...this.#dark];
+    this.#dark.clear();
+    // Together: a member of etcd serves only once others are there.
+    await Promise.all(regions.map((region) => this.#reviveRegion(region)));
+  }
+
+  async #reviveRegion(region: RegionName): Promise<void> {
     for (const each of this.#runningIn(region)) if (each.pids().length === 0) await each.start();
   }
 
