@@ -361,7 +361,7 @@ describeSystem('etcd', 'a state behind certificates and users', () => {
     ['an expired certificate of its own', () => ({ ...own(), ...tls('expired') }), /expired/],
     ['an authority that does not vouch for the members', () => ({ ...own(), caFile: join(pki, 'other.pem') }), /state.etcd.ca/],
   ])('refuses %s, and says what to look at', async (_, access, hint) => {
-    const error = await failureOf(world.open([server.url], { timeoutMs: 1_500, ...access() }));
+    const error = await failureOf(world.open([server.url], { timeoutMs: 3_000, ...access() }));
     expect({ code: error.code, hint: error.hint }, error.message).toEqual({
       code: 'SYSTEM_WRONG_CREDENTIALS',
       hint: expect.stringMatching(hint),

@@ -1,7 +1,7 @@
 /**
  * The members of the cluster: each call is made at one of them, with a time-out, and at the next one where that is safe.
  *
- * Invariant: a change is sent at most once. What reads, and what may be done twice, is asked of the next member after a third of the time; a change waits for the
+ * Invariant: a change is sent at most once. What reads, and what may be done twice, is asked of the next member after a third of the time (where there is one); a change waits for the
  * whole time once it is sent, for nobody may send it again. Every call asks for a member that knows a leader, so that one which is cut off says so at once. Nothing is lost when
  * the process dies.
  *
@@ -53,6 +53,8 @@ const channelOptions: ChannelOptions = {
   'grpc.enable_http_proxy': 0,
 };
 const roundPauseMs = 50;
+/** With less time than this left, another try would only hide why the one before failed. */
+const leastMs = 60;
 
 export class Members {
   readonly endpoints: readonly string[];
@@ -106,22 +108,26 @@ export class Members {
     const { clock } = this.#options.host;
     const totalMs = options.timeoutMs ?? this.timeoutMs;
     const endMs = clock.monotonicMs() + totalMs;
+    // Where there is no other member to ask, there is nothing to save time for.
+    const attemptMs = options.endpoint === undefined ? Math.max(100, totalMs / Math.min(3, this.endpoints.length)) : totalMs;
     let last: CallFailure | undefined;
     let renewed = false;
     for (let attempt = 1; ; attempt += 1) {
       const leftMs = endMs - clock.monotonicMs();
-      if (leftMs <= 0) throw last ?? new CallFailure(grpcCode.timeout, `no answer within ${totalMs} ms`, true);
+      if (leftMs <= (last === undefined ? 0 : leastMs))
+        throw last ?? new CallFailure(grpcCode.timeout, `no answer within ${totalMs} ms`, true);
       const endpoint = options.endpoint ?? this.current;
       try {
         return await this.#attempt(name, request, endpoint, {
           leftMs,
-          attemptMs: options.endpoint === undefined ? Math.max(100, totalMs / 3) : totalMs,
+          attemptMs,
           change: options.change ?? false,
         });
       } catch (thrown) {
         this.#requireOpen();
         if (!(thrown instanceof CallFailure)) throw thrown;
-        last = thrown;
+        // That time ran out says less than what went wrong before.
+        last = last !== undefined && thrown.code === grpcCode.timeout && !thrown.sent ? last : thrown;
         if (needsToken(thrown) && !renewed && this.#options.user !== undefined) {
           renewed = true;
           this.#token = undefined;
@@ -296,7 +302,7 @@ export class Members {
       const leftMs = endMs - this.#options.host.clock.monotonicMs();
       if (leftMs <= 0) {
         this.#forget(endpoint, client);
-        throw new CallFailure(grpcCode.unavailable, `${endpoint} takes no connection within ${Math.round(timeoutMs)} ms`, false);
+        throw new CallFailure(grpcCode.timeout, `${endpoint} takes no connection within ${Math.round(timeoutMs)} ms`, false);
       }
       await new Promise<void>((resolve) => {
         const cancel = this.#options.host.clock.after(leftMs, resolve);
