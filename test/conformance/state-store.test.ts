@@ -96,8 +96,8 @@ describe('sqlite, as a file and between processes', () => {
     const writer = child(path, 'put', 'k/x', 'from another process');
     await writer.firstLine;
     const committedMs = performance.now();
-    await expect.poll(() => seen, { interval: 1, timeout: 2_000 }).toEqual(['from another process']);
-    expect(performance.now() - committedMs).toBeLessThan(500);
+    await expect.poll(() => seen, { interval: 1, timeout: 15_000 }).toEqual(['from another process']);
+    expect(performance.now() - committedMs).toBeLessThan(3_000);
   });
 
   test('kill -9 in the middle of commits loses none that was acknowledged, and shows none by halves', async () => {
@@ -158,7 +158,7 @@ describe('sqlite, as a file and between processes', () => {
             (lease) => lease.token,
             () => 0,
           ),
-        { timeout: 2_000, interval: 10 },
+        { timeout: 15_000, interval: 10 },
       )
       .toBe(token + 1);
   });
@@ -176,7 +176,7 @@ describe('sqlite, as a file and between processes', () => {
             () => true,
             () => false,
           ),
-        { timeout: 2_000, interval: 10 },
+        { timeout: 15_000, interval: 10 },
       )
       .toBe(true);
     holder.kill('SIGCONT');
@@ -306,7 +306,7 @@ describe('sqlite, as a file and between processes', () => {
 
   test('a lock that another process holds is waited for, then STATE_LOCKED; reading goes on, and so does this process', async () => {
     const path = temporary();
-    const store = await open(path, { lockedMaxMs: 300 });
+    const store = await open(path, { lockedMaxMs: 1_500 });
     await store.commit([put('a', 1)]);
     const locker = child(path, 'lock');
     await locker.firstLine;
@@ -318,7 +318,8 @@ describe('sqlite, as a file and between processes', () => {
     }, 1);
     cleanups.push(() => clearInterval(ticker));
     await expect(store.commit([put('a', 2)])).rejects.toMatchObject({ code: 'STATE_LOCKED', kind: 'transient' });
-    expect(longestMs).toBeLessThan(150);
+    // One that waits without letting others go on holds everything up for all of its time.
+    expect(longestMs).toBeLessThan(700);
     expect((await store.get('a'))?.value).toBe(1);
     const waiting = (await open(path, { lockedMaxMs: 10_000 })).commit([put('a', 3)]);
     locker.kill('SIGKILL');

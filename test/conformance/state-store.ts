@@ -355,7 +355,7 @@ function model(start: Start): void {
         }
         const expected = [...map].sort(([left], [right]) => (left < right ? -1 : 1)).map(([key, entry]) => ({ key, ...entry }));
         expect(await store.range('')).toEqual(expected);
-        await expect.poll(() => events, { timeout: 2_000, interval: 2 }).toBe(expectedEvents);
+        await expect.poll(() => events, { timeout: 15_000, interval: 2 }).toBe(expectedEvents);
         expect(Object.fromEntries(replayed)).toEqual(Object.fromEntries([...map].map(([key, { value }]) => [key, value])));
       }),
       { numRuns: 30 },

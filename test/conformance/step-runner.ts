@@ -1,4 +1,5 @@
 /** Runs one step of a site without an engine: as the engine does it, with a journal that survives the controller. */
+import { HoldfastError } from '../../src/base/errors.ts';
 import type { Json, JsonObject } from '../../src/base/json.ts';
 import type { Site } from '../../src/contracts/driver.ts';
 import type { Inspection, SiteVerb, StepContext } from '../../src/contracts/verbs.ts';
@@ -40,6 +41,22 @@ export function stepContext(
   };
 }
 
+const attemptsMax = 3;
+
+/** What may pass by itself is tried again, as the engine does: on a busy machine a system that is well answers later than a probe waits. */
+async function applyPatiently(host: Host, apply: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await apply();
+      return;
+    } catch (error) {
+      const passes = error instanceof HoldfastError && error.kind === 'transient' && error.details?.['cause'] === 'timeout';
+      if (!passes || attempt === attemptsMax) throw error;
+      await host.clock.sleep(100, signal);
+    }
+  }
+}
+
 /** As the engine runs a step: inspect, apply where absent, inspect until done. */
 export async function runStep(
   host: Host,
@@ -52,7 +69,7 @@ export async function runStep(
   if (!does) throw new Error(`the site can not ${verb}`);
   const context = stepContext(host, journal);
   let seen: Inspection = await does.inspect(want, context);
-  if (seen.state === 'absent') await does.apply(want, context);
+  if (seen.state === 'absent') await applyPatiently(host, () => does.apply(want, context), context.signal);
   while (seen.state !== 'done') {
     seen = await does.inspect(want, context);
     if (seen.state === 'unknown') throw new Error(`unknown: ${seen.why}`);
