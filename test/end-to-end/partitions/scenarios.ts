@@ -141,7 +141,12 @@ export const scenarios: readonly Scenario[] = [
     controllers: ['fleet'],
     expects: 'either',
     holdMs: [4_500, 6_000],
-    fault: ({ world, active }) => world.network.cut([ofControllers(world.namespaces[active])]),
+    // Its own member of etcd would still lead it to the state.
+    fault: ({ world, active }) => {
+      const place = world.namespaces[active];
+      const fromState: Cut = { at: place, matches: [`tcp dport ${etcdClientPort} meta skgid ${controllerGroup}`] };
+      return world.network.cut([ofControllers(place), fromState]);
+    },
   },
   {
     name: 'all-controllers-cut',
