@@ -50,11 +50,13 @@ export function archiveFaults(input: AlarmInput): BackupFault[] {
 export function keyFaults({ keys }: AlarmInput): BackupFault[] {
   return keys
     .filter(({ reachable }) => !reachable)
-    .map(({ repository, why }) => ({
-      alarm: 'key-unreachable',
+    .map(({ repository, why, isStore }) => ({
+      alarm: isStore ? 'store-unreachable' : 'key-unreachable',
       severity: 'problem',
       subject: repository,
-      message: `the key of the repository ${repository} can't be reached${why === undefined ? '' : `: ${why}`}`,
-      hint: 'Without it nothing can be restored. The recovery key opens the repository too: find out now whether it is at hand.',
+      message: `${isStore ? 'the store of the repository' : 'the key of the repository'} ${repository} can't be reached${why === undefined ? '' : `: ${why}`}`,
+      hint: isStore
+        ? 'Nothing can be backed up to it or restored from it; what is due waits, and its alarms come when it has waited for too long. Look at the address, the network and the credentials.'
+        : 'Without it nothing can be restored. The recovery key opens the repository too: find out now whether it is at hand.',
     }));
 }

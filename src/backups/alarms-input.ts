@@ -8,6 +8,9 @@ export type BackupAlarm =
   | 'backup-missing'
   | 'backup-failed'
   | 'backup-size'
+  | 'backup-overrun'
+  | 'proof-overrun'
+  | 'store-unreachable'
   | 'proof-old'
   | 'proof-failed'
   | 'proof-unsound'
@@ -57,6 +60,20 @@ export interface KeyState {
   readonly repository: string;
   readonly reachable: boolean;
   readonly why?: string;
+  /** It is the store that can't be reached, or that refuses, and nothing is known of the key. */
+  readonly isStore?: boolean;
+}
+
+/** Known from the state alone, so also of repositories that can't be read. */
+export interface RunState {
+  readonly kind: 'backup' | 'proof';
+  readonly component: string;
+  readonly what: string;
+  readonly repository: string;
+  readonly execution: string;
+  readonly beganMs: number;
+  /** From here on it takes too long. */
+  readonly limitMs: number;
 }
 
 export interface AlarmInput {
@@ -67,6 +84,8 @@ export interface AlarmInput {
   readonly rpoMs: ReadonlyMap<string, number>;
   readonly archivers: readonly ArchiverState[];
   readonly keys: readonly KeyState[];
+  /** What runs now. */
+  readonly runs?: readonly RunState[];
   readonly nowMs: number;
 }
 

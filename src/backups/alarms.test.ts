@@ -5,6 +5,7 @@ import { dayMs, entryOf, hourMs, proofOf, segmentName } from '../../test/fakes/c
 import { computeBackupFaults } from './alarms.ts';
 import type { AlarmInput, BackupAlarm } from './alarms-input.ts';
 import { backupMetricDefinitions, computeBackupMetrics } from './alarms-metrics.ts';
+import { backupLimitMs, proofLimitMs } from './alarms-runs.ts';
 import { sizeDeviationMax } from './alarms-size.ts';
 import type { Catalogue, CatalogueEntry, GapRecord } from './records.ts';
 import { computeRecoveryWindows } from './recovery-points.ts';
@@ -46,6 +47,49 @@ const message = (parts: Parts) => computeBackupFaults(input(parts))[0]?.message;
 
 describe('nothing is wrong', () => {
   it('and nothing is said', () => expect(alarms()).toEqual([]));
+});
+
+describe('what takes too long', () => {
+  const run = {
+    kind: 'backup' as const,
+    component: 'orders-db',
+    what: 'base',
+    repository: 'main',
+    execution: 'backup-1',
+    limitMs: backupLimitMs(6 * hourMs),
+  };
+  const key = { repository: 'main', reachable: false, why: 'bucket does not answer', isStore: true };
+
+  it('[S4-10] a backup that waits for a store which does not answer is an alarm while it runs, with the reason; so is the store itself', () => {
+    expect(alarms({ runs: [{ ...run, beganMs: nowMs - 3 * hourMs }] })).toEqual([]);
+    expect(alarms({ runs: [{ ...run, beganMs: nowMs - 3 * hourMs - 1 }] })).toEqual(['backup-overrun']);
+    // Of a repository that can't be read nothing is expected: what is in it is not known. What runs is.
+    const parts = { expectations: [], keys: [key], runs: [{ ...run, beganMs: nowMs - 5 * hourMs }] };
+    expect(alarms(parts)).toEqual(['store-unreachable', 'backup-overrun']);
+    expect(computeBackupFaults(input(parts))[1]?.message).toMatch(
+      /running for 5 h .*3 h is the most; main can't be read: bucket does not answer/,
+    );
+    expect(alarms({ keys: [{ repository: 'main', reachable: false }] })).toEqual(['key-unreachable']);
+  });
+
+  it('what may be long, by how often it is taken', () => {
+    expect([0.25, 1, 1.5, 6, 24, 168].map((hours) => backupLimitMs(hours * hourMs) / hourMs)).toEqual([0.25, 1, 1, 3, 12, 24]);
+    expect(proofLimitMs(7 * dayMs, hourMs)).toBe(hourMs);
+    expect(proofLimitMs(dayMs, 2 * dayMs)).toBe(dayMs);
+    expect(proofLimitMs(dayMs, undefined)).toBe(dayMs);
+  });
+
+  it('[S4-50] a proof that runs for longer than it may, and one that took longer than it may', () => {
+    const running = { ...run, kind: 'proof' as const, limitMs: proofLimitMs(dayMs, hourMs), beganMs: nowMs - 2 * hourMs };
+    expect(alarms({ runs: [running] })).toEqual(['proof-overrun']);
+    const expectations = [{ ...sixHourly, prove: { level: 'P4' as const, everyMs: dayMs } }];
+    const took = (tookMs: number) => [
+      ...healthy.slice(0, 3),
+      entryOf({ backupId: 'h1', atMs: nowMs - hourMs, proofs: [proofOf('h1', nowMs - minuteMs, { tookMs, budgetMs: hourMs })] }),
+    ];
+    expect(alarms({ entries: took(hourMs), expectations })).toEqual([]);
+    expect(alarms({ entries: took(hourMs + 1), expectations })).toEqual(['proof-overrun']);
+  });
 });
 
 describe('age of the last recoverable point', () => {

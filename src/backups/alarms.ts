@@ -7,6 +7,7 @@ import { formatDuration } from '../base/durations.ts';
 import { formatInstant } from '../base/instants.ts';
 import { archiveFaults, keyFaults } from './alarms-archive.ts';
 import { type AlarmInput, type BackupExpectation, type BackupFault, entriesOf, findLastPointMs } from './alarms-input.ts';
+import { runFaults, slowProofFault } from './alarms-runs.ts';
 import { computeSizeAnomaly } from './alarms-size.ts';
 import { firstFailure } from './proof-ladder.ts';
 import { provenLevel } from './records.ts';
@@ -120,7 +121,8 @@ function proofFaults({ catalogue, nowMs }: AlarmInput, { component, what, prove,
       hint: `Prove one: holdfast verify ${component}.`,
     });
   }
-  return found;
+  const slow = slowProofFault(entries, component, what);
+  return slow ? [...found, slow] : found;
 }
 
 /** A proof that passes over a damaged copy says nothing when it passes over a sound one. */
@@ -162,6 +164,7 @@ export function computeBackupFaults(input: AlarmInput): readonly BackupFault[] {
     ...archiveFaults(input),
     ...soundnessFaults(input),
     ...keyFaults(input),
+    ...runFaults(input),
     ...recordFaults(input),
   ];
   return found.toSorted((left, right) => (left.severity === right.severity ? 0 : left.severity === 'problem' ? -1 : 1));

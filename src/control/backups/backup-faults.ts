@@ -1,7 +1,8 @@
 /** What is wrong with the backups now: reads what the alarms are computed from (each repository, the state), and computes them. What can't be read is a fault, never silence. */
 
 import { computeBackupFaults, lateAfterMs } from '../../backups/alarms.ts';
-import type { AlarmInput, ArchiverState, BackupExpectation, BackupFault, KeyState } from '../../backups/alarms-input.ts';
+import type { AlarmInput, ArchiverState, BackupExpectation, BackupFault, KeyState, RunState } from '../../backups/alarms-input.ts';
+import { backupLimitMs, proofLimitMs } from '../../backups/alarms-runs.ts';
 import type { Catalogue } from '../../backups/records.ts';
 import { computeRecoveryWindows, type RecoveryWindow } from '../../backups/recovery-points.ts';
 import { asHoldfastError } from '../../base/errors.ts';
@@ -44,7 +45,8 @@ export async function readAlarmInput(parts: BackupParts, served: boolean): Promi
   // Of a repository that can't be read it is not known what is in it: only that is said.
   for (const component of backedUp) if ((component.backup ?? []).every(({ to }) => closed.has(to))) rpoMs.delete(component.name);
   const archivers = status.archives.map((archive) => archiverOf(archive, served, rpoMs.get(archive.component) ?? lagMsDefault));
-  return { catalogue, windows, expectations, rpoMs, archivers, keys, nowMs };
+  const runs = backedUp.flatMap((component) => runsOf(component, status.schedules, nowMs));
+  return { catalogue, windows, expectations, rpoMs, archivers, keys, runs, nowMs };
 }
 
 async function readRepositories(
@@ -66,7 +68,8 @@ async function readRepositories(
       all.unreadable.push(...catalogue.unreadable);
       keys.push({ repository: name, reachable: true });
     } catch (thrown) {
-      keys.push({ repository: name, reachable: false, why: asHoldfastError(thrown).message });
+      const { code, message } = asHoldfastError(thrown);
+      keys.push({ repository: name, reachable: false, why: message, ...(code.startsWith('KEY_') ? {} : { isStore: true }) });
     }
   }
   return { catalogue: all, windows, keys };
@@ -96,6 +99,27 @@ async function expectationsOf(
         ? { failure: { atMs: last.endedMs ?? last.beganMs, message: await failureOf(store, last.execution) } }
         : {}),
     });
+  }
+  return found;
+}
+
+/** What was begun by schedule and has not ended. */
+function runsOf(
+  { name: component, backup: backups = [] }: ComponentSpec,
+  schedules: readonly ScheduleStatus[],
+  nowMs: number,
+): readonly RunState[] {
+  const found: RunState[] = [];
+  for (const backup of backups) {
+    const { what, to: repository, schedule, prove } = backup;
+    const id = scheduleId(component, backup);
+    const add = (kind: RunState['kind'], of: string, limitMs: number): void => {
+      const last = schedules.find((one) => one.id === of)?.last;
+      if (last?.state === 'running')
+        found.push({ kind, component, what, repository, execution: last.execution, beganMs: last.beganMs, limitMs });
+    };
+    if (schedule) add('backup', id, backupLimitMs(longestPauseMs(schedule, nowMs)));
+    if (prove) add('proof', `${id}#proof`, proofLimitMs(longestPauseMs(prove.schedule, nowMs), prove.withinMs));
   }
   return found;
 }

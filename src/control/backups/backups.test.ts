@@ -9,6 +9,7 @@ import { ToyStoreBackups } from '../../../test/fakes/toy-store-backups.ts';
 import { fail } from '../../base/errors.ts';
 import { listExecutions, listOpenExecutions } from '../../state/journal.ts';
 import { executionUnderWay } from '../executions.ts';
+import { readBackupFaults } from './backup-faults.ts';
 import { readBackupStatus } from './backup-status.ts';
 import { RepositoryOpener } from './repository-opener.ts';
 
@@ -83,6 +84,17 @@ describe('serve', () => {
     expect((await ended('prune'))[0]).toMatchObject({ status: 'done', reason: 'every 35 * * * *' });
     const { answer } = await run('backups db --json');
     expect((answer as unknown as { backups: unknown[] }).backups.length).toBe((await ended('backup')).length);
+  });
+
+  it('[S4-10] a backup by schedule whose store is away for hours is no silence: the store is an alarm at once, what hangs after its time', async () => {
+    const { control } = await platform.serve();
+    await until(async () => (await ended('backup')).length === 1);
+    backend.fault = () => ({ error: fail('STORE_UNREACHABLE', { message: 'the store is away' }) });
+    const alarms = async () => (await readBackupFaults(control.backups, true)).map(({ alarm, message }) => `${alarm}: ${message}`);
+    expect(await alarms()).toEqual(expect.arrayContaining([expect.stringMatching(/^store-unreachable: .*main.* the store is away/)]));
+    await until(async () => (await alarms()).some((line) => /^backup-(overrun|failed)/.test(line)), 4 * period, 30_000);
+    backend.fault = () => undefined;
+    await until(async () => (await alarms()).every((line) => !/^(store-unreachable|backup-(overrun|failed))/.test(line)), 2 * period, 10_000);
   });
 
   it('a backup that is killed is taken up by the next process, under the same id, and is there once', async () => {
@@ -339,6 +351,6 @@ describe('commands', () => {
       expect(await run(line)).toMatchObject({ code: 1, err: expect.stringMatching(/STORE_UNREACHABLE.*the store is away/) });
     expect(await listExecutions(platform.state.open())).toEqual([]);
     const check = (await run('check --json')).answer as unknown as { backups: { alarm: string }[] };
-    expect(check.backups.map(({ alarm }) => alarm)).toContain('key-unreachable');
+    expect(check.backups.map(({ alarm }) => alarm)).toContain('store-unreachable');
   });
 });
