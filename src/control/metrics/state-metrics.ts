@@ -80,6 +80,13 @@ async function readVerdict(control: Control, region: string): Promise<MetricSamp
 
 async function readControllers(control: Control): Promise<MetricSample[]> {
   const { store, host } = control.parts;
+  if (control.fleet) {
+    const { members, lead } = await control.fleet.read();
+    return members.flatMap(({ region, controller = region, present }) => [
+      { name: 'holdfast_controller_up', labels: { controller }, value: present ? 1 : 0 },
+      { name: 'holdfast_controller_leads', labels: { controller }, value: present && controller === lead ? 1 : 0 },
+    ]);
+  }
   const [presences, lease] = await Promise.all([readPresences(store), store.readLease('serve')]);
   const nowMs = host.clock.nowMs();
   return [...presences.values()].flatMap((presence) => {
