@@ -3,7 +3,7 @@
  * The data are pgbench's tables (compressible) and random bytes (not).
  *   backupSeconds   from the command to its end
  *   restoreSeconds  from the command until the restored server accepts connections
- * Medians over the rounds. `cpuSeconds` is what the whole machine's processors were busy for, the server included. Prints one JSON object as its last line.
+ * Medians over the rounds. `cpuSeconds` is what the tool's own processes and the server's have used; others on the machine do not count. Prints one JSON object as its last line.
  *
  *   node bench/backup.ts [--scale 100] [--random-mb 500] [--rounds 3] [--only NAME] [--json]
  */
@@ -17,7 +17,7 @@ import { runProgram } from '../test/systems/run-program.ts';
 import { temporaryDirectory } from '../test/systems/temporary-directory.ts';
 import { baseBackup } from './peers/basebackup.ts';
 import { holdfast } from './peers/holdfast.ts';
-import { type BackupPeer, busySeconds, diskMb, type PeerPlace, startAndStop } from './peers/peer.ts';
+import { type BackupPeer, diskMb, endedSeconds, type PeerPlace, serverSeconds, startAndStop } from './peers/peer.ts';
 import { pgBackRest } from './peers/pgbackrest.ts';
 
 const { values } = parseArgs({
@@ -76,25 +76,32 @@ async function fill(server: RunningPostgres): Promise<void> {
   await server.query('CHECKPOINT', { timeoutMs });
 }
 
-async function timed(work: () => Promise<unknown>): Promise<{ seconds: number; cpuSeconds: number }> {
-  const [startedMs, busy] = [performance.now(), await busySeconds()];
-  await work();
-  return { seconds: (performance.now() - startedMs) / 1_000, cpuSeconds: (await busySeconds()) - busy };
+/** `work` says what was used by processes that nobody waits for. */
+async function timed(server: RunningPostgres, work: () => Promise<number>): Promise<{ seconds: number; cpuSeconds: number }> {
+  const used = async () => (await endedSeconds()) + (await serverSeconds(server.dataDirectory));
+  const [startedMs, before] = [performance.now(), await used()];
+  const more = await work();
+  return { seconds: (performance.now() - startedMs) / 1_000, cpuSeconds: (await used()) - before + more };
 }
 
 async function measure(peer: BackupPeer, server: RunningPostgres, directory: string): Promise<Sample> {
   await server.query(`ALTER SYSTEM SET archive_command = '${peer.archiveCommand.replaceAll("'", "''")}'`);
   await server.query('SELECT pg_reload_conf()');
   await server.query('CHECKPOINT', { timeoutMs });
-  const backup = await timed(() => peer.backup());
+  const backup = await timed(server, async () => {
+    await peer.backup();
+    return 0;
+  });
   const into = join(directory, 'restored');
   const port = await freePort('127.0.0.1');
-  const restore = await timed(async () => {
+  const restore = await timed(server, async () => {
     await peer.restore(into);
-    await startAndStop(server, into, port, timeoutMs);
+    return await startAndStop(server, into, port, timeoutMs);
   });
   await rm(into, { recursive: true, force: true });
-  say(`${peer.name.padEnd(12)} backup ${backup.seconds.toFixed(2)} s   restore ${restore.seconds.toFixed(2)} s`);
+  say(
+    `${peer.name.padEnd(12)} backup ${backup.seconds.toFixed(2)} s (CPU ${backup.cpuSeconds.toFixed(2)})   restore ${restore.seconds.toFixed(2)} s (CPU ${restore.cpuSeconds.toFixed(2)})`,
+  );
   return {
     backupSeconds: backup.seconds,
     backupCpuSeconds: backup.cpuSeconds,
