@@ -9,6 +9,7 @@ import { type Cipheriv, createCipheriv, createDecipheriv, createHash, createHmac
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdCompressSync, zstdDecompress } from 'node:zlib';
 import { assert } from '../base/assert.ts';
+import { releaseMemory } from '../base/release-memory.ts';
 
 export const nonceBytes = 12;
 export const tagBytes = 16;
@@ -116,7 +117,11 @@ export function openSeal(key: Uint8Array): Seal {
 }
 
 function transform(cipher: Pick<Cipheriv, 'update'>, target: Uint8Array, source: Uint8Array): void {
-  for (let at = 0; at < source.length; at += sealSliceBytes) target.set(cipher.update(source.subarray(at, at + sealSliceBytes)), at);
+  for (let at = 0; at < source.length; at += sealSliceBytes) {
+    const slice = cipher.update(source.subarray(at, at + sealSliceBytes));
+    target.set(slice, at);
+    releaseMemory(slice);
+  }
 }
 
 /** Fields joined by line ends. No field may hold one, so two different lists never give the same text. */

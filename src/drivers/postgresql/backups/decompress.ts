@@ -1,23 +1,34 @@
-/** zstd, from a stream of pieces to a stream of pieces, no further than the consumer has come. Bytes that are no zstd are BACKUP_DAMAGED. */
-import { Readable, type Transform } from 'node:stream';
+/**
+ * zstd, from a stream of pieces to a stream of pieces, no further than the consumer has come. Bytes that are no zstd are BACKUP_DAMAGED.
+ *
+ * What comes out is in memory of its own: who has used it may release it.
+ */
 import { createZstdDecompress } from 'node:zlib';
 import { fail, HoldfastError } from '../../../base/errors.ts';
 
 const chunkBytes = 256 * 1024;
 
 export async function* decompress(name: string, content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  const input = Readable.from(content, { objectMode: false, highWaterMark: chunkBytes });
-  const output: Transform = createZstdDecompress({ chunkSize: chunkBytes, highWaterMark: 2 * chunkBytes } as object);
+  // With room for one chunk: of several that wait, a stream makes one, by copying.
+  const output = createZstdDecompress({ chunkSize: chunkBytes, readableHighWaterMark: chunkBytes } as object);
   // A failure of the input (wrong digest, unreachable store) has to arrive as what it is.
-  input.on('error', (error) => output.destroy(error));
-  input.pipe(output);
+  feed(content, output).catch((error: unknown) => void output.destroy(error as Error));
   try {
     for await (const piece of output as AsyncIterable<Uint8Array>) yield piece;
   } catch (error) {
     if (error instanceof HoldfastError) throw error;
     throw fail('BACKUP_DAMAGED', { message: `${name} can not be decompressed: ${(error as Error).message}`, cause: error });
   } finally {
-    input.destroy();
     output.destroy();
   }
+}
+
+async function feed(content: AsyncIterable<Uint8Array>, output: ReturnType<typeof createZstdDecompress>): Promise<void> {
+  const closed = new Promise<void>((resolve) => output.once('close', () => resolve()));
+  for await (const piece of content) {
+    // Called back once all of it was taken; not where the stream is destroyed meanwhile.
+    await Promise.race([new Promise<void>((resolve) => output.write(piece, () => resolve())), closed]);
+    if (output.destroyed) return;
+  }
+  output.end();
 }

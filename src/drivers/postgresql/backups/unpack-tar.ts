@@ -5,6 +5,7 @@
  * one in order. A stream that ends early is an error, never a short file. Dying inside leaves a directory that is not a complete restore; whoever calls begins again in an empty one.
  */
 import { fail } from '../../../base/errors.ts';
+import { releaseMemory } from '../../../base/release-memory.ts';
 import type { FileStreams, FileWriter, Host } from '../../../host/host.ts';
 
 const blockBytes = 512;
@@ -79,8 +80,8 @@ async function makeEntry(
     const piece = await source.some(left);
     if (piece === undefined) throw cutShort();
     left -= piece.length;
-    await writing.write(file, piece);
     onBytes(piece.length);
+    await writing.write(file, piece, source.lend());
   }
   writing.close(file);
   const padding = (blockBytes - (entry.sizeBytes % blockBytes)) % blockBytes;
@@ -124,6 +125,7 @@ function parseHeader(header: Uint8Array): Entry {
 class Pieces {
   readonly #iterator: AsyncIterator<Uint8Array>;
   #kept: Uint8Array = new Uint8Array(0);
+  #lent: Lent = new Lent(this.#kept);
 
   constructor(content: AsyncIterable<Uint8Array>) {
     this.#iterator = content[Symbol.asyncIterator]();
@@ -134,11 +136,18 @@ class Pieces {
     while (this.#kept.length === 0) {
       const { value, done } = await this.#iterator.next();
       if (done) return undefined;
+      this.#lent.giveBack();
+      this.#lent = new Lent(value);
       this.#kept = value;
     }
     const piece = this.#kept.subarray(0, most);
     this.#kept = this.#kept.subarray(piece.length);
     return piece;
+  }
+
+  /** What the bytes taken last lie in, for one more who uses it. */
+  lend(): Lent {
+    return this.#lent.lend();
   }
 
   /** Just so many, for headers; undefined where the stream ends before. */
@@ -157,6 +166,26 @@ class Pieces {
   async drain(): Promise<void> {
     this.#kept = new Uint8Array(0);
     while (!(await this.#iterator.next()).done);
+  }
+}
+
+/** Bytes with the number of those who use them. The last one gives their memory back. */
+class Lent {
+  readonly #bytes: Uint8Array;
+  #users = 1;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  lend(): this {
+    this.#users += 1;
+    return this;
+  }
+
+  giveBack(): void {
+    this.#users -= 1;
+    if (this.#users === 0) releaseMemory(this.#bytes);
   }
 }
 
@@ -207,11 +236,16 @@ class WritingFiles {
       });
   }
 
-  async write(file: OpenFile, bytes: Uint8Array): Promise<void> {
+  async write(file: OpenFile, bytes: Uint8Array, lent: Lent): Promise<void> {
     await this.#roomWhen(() => this.#queuedBytes < queuedMaxBytes);
-    this.#queuedBytes += bytes.length;
+    // Bytes whose memory was given back have no length any more.
+    const { length } = bytes;
+    this.#queuedBytes += length;
     this.#then(file, () => file.writer?.write(bytes));
-    file.last = file.last.then(() => this.#done(bytes.length));
+    file.last = file.last.then(() => {
+      lent.giveBack();
+      this.#done(length);
+    });
   }
 
   #done(bytes: number): void {
