@@ -5,12 +5,18 @@
 import { spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { findClusterOwner, giveToOwner } from '../../test/systems/postgresql-template.ts';
 import { findProgram, programEnvironment } from '../program.ts';
 import type { BackupPeer, PeerPlace } from './peer.ts';
 
 const pollMs = 50;
 
-function specText({ server, directory }: PeerPlace): string {
+/** With `archived` the log goes into the repository by our own archive command; without it it is part of each backup. */
+export interface HoldfastPlace extends PeerPlace {
+  readonly archived?: boolean;
+}
+
+function specText({ server, directory, archived = false }: HoldfastPlace): string {
   return [
     'holdfast: v1',
     'name: bench',
@@ -20,14 +26,14 @@ function specText({ server, directory }: PeerPlace): string {
     'components:',
     '  db:',
     '    driver: postgresql',
-    '    backup: [{ what: base, every: daily, to: main }]',
+    `    backup: [{ what: base, every: daily, to: main }${archived ? ', { what: wal, continuous: true, keep: 7d, to: main }' : ''}]`,
     '    sites:',
     `      here: { url: "postgresql://holdfast@${server.address}:${server.port}/postgres", password: { env: BENCH_PASSWORD } }`,
     '',
   ].join('\n');
 }
 
-export function holdfast(place: PeerPlace): BackupPeer & { peakRssMb: number } {
+export function holdfast(place: HoldfastPlace): BackupPeer & { peakRssMb: number } {
   const { server, directory, timeoutMs } = place;
   const env = { ...programEnvironment, BENCH_PASSPHRASE: 'of-no-importance', BENCH_PASSWORD: server.passwords.holdfast };
   let program = '';
@@ -50,12 +56,26 @@ export function holdfast(place: PeerPlace): BackupPeer & { peakRssMb: number } {
   const peer = {
     name: 'holdfast',
     repository: join(directory, 'repository'),
-    archiveCommand: '/bin/true',
+    get archiveCommand() {
+      if (place.archived !== true) return '/bin/true';
+      const settings = {
+        BENCH_PASSPHRASE: env.BENCH_PASSPHRASE,
+        BENCH_PASSWORD: env.BENCH_PASSWORD,
+        HOLDFAST_SPEC: join(directory, 'holdfast.yaml'),
+        HOLDFAST_STATE: join(directory, 'nobody'),
+        XDG_CACHE_HOME: join(directory, 'cache'),
+        PATH: env.PATH ?? '',
+      };
+      const words = Object.entries(settings).map(([name, value]) => `${name}="${value}"`);
+      return `${words.join(' ')} ${program}-wal-push %p --component db`;
+    },
     peakRssMb: 0,
     prepare: async () => {
       program = await findProgram(true, directory);
       await writeFile(join(directory, 'holdfast.yaml'), specText(place));
       await run('repository', 'create', 'main', '--recovery-key-file', join(directory, 'recovery-key'));
+      // The server's own user writes into it too.
+      await giveToOwner(directory, await findClusterOwner());
     },
     backup: () => run('backup', 'db', '--what', 'base'),
     restore: (into: string) => run('restore', 'db', '--into', into, '--yes'),
