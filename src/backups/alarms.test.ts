@@ -60,7 +60,7 @@ describe('what takes too long', () => {
   };
   const key = { repository: 'main', reachable: false, why: 'bucket does not answer', isStore: true };
 
-  it('[S4-10] a backup that waits for a store which does not answer is an alarm while it runs, with the reason; so is the store itself', () => {
+  it('a backup that waits for a store which does not answer is an alarm while it runs, with the reason; so is the store itself', () => {
     expect(alarms({ runs: [{ ...run, beganMs: nowMs - 3 * hourMs }] })).toEqual([]);
     expect(alarms({ runs: [{ ...run, beganMs: nowMs - 3 * hourMs - 1 }] })).toEqual(['backup-overrun']);
     // Of a repository that can't be read nothing is expected: what is in it is not known. What runs is.
@@ -79,7 +79,7 @@ describe('what takes too long', () => {
     expect(proofLimitMs(dayMs, undefined)).toBe(dayMs);
   });
 
-  it('[S4-50] a proof that runs for longer than it may, and one that took longer than it may', () => {
+  it('a proof that runs for longer than it may, and one that took longer than it may', () => {
     const running = { ...run, kind: 'proof' as const, limitMs: proofLimitMs(dayMs, hourMs), beganMs: nowMs - 2 * hourMs };
     expect(alarms({ runs: [running] })).toEqual(['proof-overrun']);
     const expectations = [{ ...sixHourly, prove: { level: 'P4' as const, everyMs: dayMs } }];

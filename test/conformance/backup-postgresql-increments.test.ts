@@ -76,7 +76,7 @@ describeSystem('postgresql-17', 'increments of PostgreSQL 17', () => {
     };
   }
 
-  it('[S4-42] an increment holds only what has changed, and names what it builds on', () => {
+  it('an increment holds only what has changed, and names what it builds on', () => {
     expect(chain.map(({ facts }) => facts.needs)).toEqual([undefined, [link(0).backupId], [link(1).backupId]]);
     const bytesOf = ({ parts }: BackupReader) =>
       parts.filter(({ name }) => name.includes('.tar')).reduce((sum, { bytes }) => sum + bytes, 0);
@@ -84,7 +84,7 @@ describeSystem('postgresql-17', 'increments of PostgreSQL 17', () => {
     expect(link(2).facts.dataBytes).toBeGreaterThan(link(0).facts.dataBytes / 2);
   });
 
-  it('[S5-06] put together it is sound, with every tablespace, and its content is what it was', async () => {
+  it('put together it is sound, with every tablespace, and its content is what it was', async () => {
     const { position } = link(2).facts.fingerprint ?? {};
     const restored = await world.restore(link(2), { kind: 'position', text: position?.text ?? '' });
     expect(failed(await restored.checkStopped())).toEqual([]);
@@ -126,7 +126,7 @@ describeSystem('postgresql-17', 'increments of PostgreSQL 17', () => {
       expect(await askRestored(into, world.server, rows)).toEqual({ note: 'changed', later: 4000, elsewhere: 1 });
   });
 
-  it('[S4-05] [S5-07] a proof of an increment goes through the whole chain, up to P5 with a log', async () => {
+  it('a proof of an increment goes through the whole chain, up to P5 with a log', async () => {
     const archiving = world.archive();
     const archived = await world.backUp('increment', { basis: link(2), archived: true });
     expect(archived.facts.needs).toEqual([link(2).backupId]);

@@ -178,7 +178,7 @@ export function handsConformance(name: string, subject: HandsUnderTest): void {
       }
     });
 
-    test('[S4-51] a stream is taken no faster than the program reads it, and arrives whole', async () => {
+    test('a stream is taken no faster than the program reads it, and arrives whole', async () => {
       const piece = Buffer.alloc(256 * 1024, 'x');
       const pieces = 192;
       let given = 0;

@@ -124,7 +124,7 @@ describeSystem('moto', 'a key slot of AWS KMS', () => {
     await moto?.stop();
   });
 
-  it('[X-06] is made together with a recovery slot, and each of the two opens what the other wrote', async () => {
+  it('is made together with a recovery slot, and each of the two opens what the other wrote', async () => {
     expect((await repository.slots()).map(({ kind }) => kind).sort()).toEqual(['kms', 'recovery']);
     const archive = await repository.openArchive('db', 'history');
     await archive.push('000000010000000000000001', Buffer.from('a log'));

@@ -57,7 +57,7 @@ repositories: { main: { driver: filesystem, path: ${directory}/repository } }
     if (directory) await rm(directory, { recursive: true, force: true });
   });
 
-  it('[S4-42] an increment is taken on the newest base, proven as a whole, and kept with what it needs', async () => {
+  it('an increment is taken on the newest base, proven as a whole, and kept with what it needs', async () => {
     const made = await run('repository', 'create');
     expect(made, made.out).toMatchObject({ exitCode: 0 });
     await server.query(`CREATE TABLESPACE apart LOCATION '${spaces}'`);
@@ -78,7 +78,7 @@ repositories: { main: { driver: filesystem, path: ${directory}/repository } }
     expect(verified, verified.err).toMatchObject({ exitCode: 0, json: { proof: { ok: true, reached: 'P4' } } });
   }, 200_000);
 
-  it('[S4-51] restored onto the machine of another region it is unpacked there, with its tablespaces, and starts', async () => {
+  it('restored onto the machine of another region it is unpacked there, with its tablespaces, and starts', async () => {
     const into = join(directory, 'there', 'data');
     const missing = await run('restore', 'orders-db', '--on', 'east', '--into', into, '--yes');
     expect(missing).toMatchObject({ json: { error: { code: 'HANDS_MISSING' } } });

@@ -86,7 +86,7 @@ describe('serve', () => {
     expect((answer as unknown as { backups: unknown[] }).backups.length).toBe((await ended('backup')).length);
   });
 
-  it('[S4-10] a backup by schedule whose store is away for hours is no silence: the store is an alarm at once, what hangs after its time', async () => {
+  it('a backup by schedule whose store is away for hours is no silence: the store is an alarm at once, what hangs after its time', async () => {
     const { control } = await platform.serve();
     await until(async () => (await ended('backup')).length === 1);
     backend.fault = () => ({ error: fail('STORE_UNREACHABLE', { message: 'the store is away' }) });
