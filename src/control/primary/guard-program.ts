@@ -1,7 +1,7 @@
 /**
  * The guard as a process of its own: a socket through which one controller at a time arms it, and the hands to fence with.
  *
- * Invariant: it ends by itself only while nothing depends on it: never armed, dismissed, or after a fence. A controller that goes away, in whatever way, changes nothing about the deadline;
+ * Invariant: it ends by itself only while nothing depends on it: never armed, dismissed, after a fence, or where the fence fails and its own directory was taken away. A controller that goes away, in whatever way, changes nothing about the deadline;
  * another one that comes takes its place. What it needs to fence it holds in memory before it is armed for the first time.
  * When this process dies the controller hears of it by the end of the connection.
  */
@@ -61,7 +61,12 @@ export class GuardProgram {
       log,
       fence: async () => {
         assert(this.#opened, 'a guard that is armed knows its sites');
-        return await this.#opened.fencer.fence(this.#opened.covered);
+        try {
+          return await this.#opened.fencer.fence(this.#opened.covered);
+        } catch (thrown) {
+          await this.#endWhereTakenDown();
+          throw thrown;
+        }
       },
       onFenced: () => this.#endIfUseless(),
     });
@@ -88,6 +93,16 @@ export class GuardProgram {
   #waitForFeeder(): void {
     this.#cancelAlone();
     this.#cancelAlone = this.#parts.host.clock.after(aloneMaxMs, () => this.#endIfUseless());
+  }
+
+  /** A fence that can't be proven is tried for ever; but not where somebody has taken the controller and its directory away, and with them, as a test does, what was to be fenced. */
+  async #endWhereTakenDown(): Promise<void> {
+    const { host, socketPath } = this.#parts;
+    if (this.#feeder !== undefined || (await host.files.exists(socketPath))) return;
+    host.log.error('guard.taken-down', {
+      message: 'the directory of the controller is gone, and the fence can not be proven: this guard ends',
+    });
+    this.#over.resolve();
   }
 
   #endIfUseless(): void {

@@ -13,6 +13,8 @@ import { type FenceReport, type GuardState, steadyMs } from './guard-messages.ts
 /** A timer counts no time of suspension: the clock is looked at this often at least. */
 const tickMs = 100;
 const retryPauseMs = 50;
+/** Hands that have failed for long are most likely gone for good, and the machine has other things to do. */
+const retryPauseMaxMs = 5_000;
 
 export interface GuardParts {
   readonly clock: Clock;
@@ -99,7 +101,7 @@ export class Guard {
     this.#state = 'fencing';
     this.#cancelTick();
     log.warn('guard.fencing', { why, token: this.#token });
-    for (;;) {
+    for (let pauseMs = retryPauseMs; ; pauseMs = Math.min(2 * pauseMs, retryPauseMaxMs)) {
       try {
         const evidence = await this.#parts.fence(why);
         assert(this.#state === 'fencing', 'nothing but its proof ends a fence');
@@ -112,7 +114,7 @@ export class Guard {
       } catch (thrown) {
         const error = asHoldfastError(thrown);
         log.error('guard.fence-failed', { code: error.code, message: error.message });
-        await clock.sleep(retryPauseMs);
+        await clock.sleep(pauseMs);
       }
     }
   }
