@@ -88,11 +88,13 @@ export class Campaign {
   }
 
   async #keepLogs(run: number, result: RunResult): Promise<void> {
-    const { seed, say } = this.#options;
+    const { seed, say, only, world } = this.#options;
     const into = this.#copyLogs(`seed-${seed}-run-${run}`);
     writeFileSync(join(into, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
     say?.(`  logs: ${into}`);
-    say?.(`  again: npm run torture -- --seed ${seed} --first ${run} --runs 1`);
+    say?.(
+      `  again: npm run torture -- --seed ${seed} --first ${run} --runs 1 --controllers ${world.controllers ?? 'alone'}${only ? ` --only ${only.join(',')}` : ''}`,
+    );
   }
 
   #copyLogs(name: string): string {

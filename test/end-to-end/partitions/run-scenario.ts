@@ -181,7 +181,8 @@ export async function runScenario(world: World, scenario: Scenario, chance: Chan
   }
   return {
     scenario: scenario.name,
-    outageMs: computeOutageMs(told, faultAtMs, Math.max(healedAtMs, told.find((each) => each.atMs > healedAtMs)?.atMs ?? healedAtMs)),
+    // What a fault leads to may come after it has healed.
+    outageMs: computeOutageMs(told, faultAtMs, steadyMs()),
     acknowledged: told.length,
     failedOver: told.some((each) => each.site !== active),
     splitBrain: findSplitBrain(told),

@@ -1,5 +1,5 @@
 /**
- * npm run torture -- [--runs N] [--seed N] [--first N] [--only NAME,NAME] [--controllers alone|fleet] [--json]
+ * npm run torture -- [--runs N] [--seed N] [--first N] [--only NAME,NAME] [--controllers fleet|alone] [--json]
  *
  * Breaks three regions of real servers in every way that scenarios.ts knows, and says what it cost: how long nobody was served, whether two sites ever acknowledged at once, what was lost,
  * whether everything came right. Needs root, for the regions are network namespaces. Exit 0 only when every run held.
@@ -20,7 +20,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Math.floor(Date.now() / 1_000)) },
     first: { type: 'string', default: '1' },
     only: { type: 'string' },
-    controllers: { type: 'string', default: 'alone' },
+    controllers: { type: 'string', default: 'fleet' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
@@ -33,14 +33,15 @@ function refuse(message: string): never {
 if (values.help) {
   const names = scenarios.map((each) => `  ${each.name} (${each.controllers.join(', ')})`);
   process.stdout.write(
-    `npm run torture -- [--runs 30] [--seed N] [--first N] [--only NAME,NAME] [--controllers alone|fleet] [--json]\n${names.join('\n')}\n`,
+    `npm run torture -- [--runs 30] [--seed N] [--first N] [--only NAME,NAME] [--controllers fleet|alone] [--json]\n${names.join('\n')}\n`,
   );
   process.exit(0);
 }
 const [runs, seed, first] = [values.runs, values.seed, values.first].map(Number) as [number, number, number];
 if (![runs, seed, first].every(Number.isInteger) || runs < 1 || first < 1) refuse('--runs, --seed and --first are whole numbers, above 0');
 const { controllers } = values;
-if (controllers !== 'alone' && controllers !== 'fleet') refuse('--controllers is alone or fleet');
+if (controllers !== 'alone' && controllers !== 'fleet')
+  refuse('--controllers is fleet (three, with etcd; the default) or alone (one, in the witness region)');
 const only = values.only?.split(',');
 const unknown = only?.filter((name) => !scenarios.some((each) => each.name === name)) ?? [];
 if (unknown.length > 0) refuse(`There is no scenario ${unknown.join(', ')}; there are: ${scenarios.map((each) => each.name).join(', ')}`);
