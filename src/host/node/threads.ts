@@ -10,7 +10,7 @@ import type { JsonObject } from '../../base/json.ts';
 import type { ThreadRequest, Threads } from '../host.ts';
 import type { FromThread, ToThread } from './thread-side.ts';
 
-const aheadMost = 3;
+const aheadMost = 2;
 /** From here on moving memory is cheaper than copying what it holds. */
 const moveFromBytes = 64 * 1024;
 /** From source, and as it is built. */
