@@ -21,9 +21,9 @@ import { describeSystem } from '../systems/requirement.ts';
 import { removeDirectory, temporaryDirectory } from '../systems/temporary-directory.ts';
 import { nodeProgram, until } from './holdfast-program.ts';
 
-const ttlMs = 3_000;
+const ttlMs = 5_000;
 /** Where programs have to be started within it, on a machine that has other things to do. */
-const longTtlMs = 10_000;
+const longTtlMs = 20_000;
 const host = nodeHost({ logTo: 'silent' });
 const steadyMs = () => host.clock.monotonicMs();
 

@@ -44,8 +44,8 @@ export type KeeperState = 'idle' | 'held' | 'fencing' | 'away';
 /** How long the guard may take for a fence that it was told of, as a part of the margin, before this process fences as well. */
 const guardShare = 0.25;
 const marginShare = 0.2;
-/** A fence is some looks and the end itself. */
-const looksPerFence = 3;
+/** A fence is a look, two or three commands and another look, on a machine that may be busier by then than when the hands were tried. */
+const looksPerFence = 6;
 const spareMs = 250;
 const releaseTimeoutMs = 1_000;
 const retryPauseMs = 100;
