@@ -18,24 +18,29 @@ import { startWorld, type World } from './world.ts';
 const systems = ['namespaces', 'postgresql', 'sshd', 'etcd', 'faketime'] as const;
 const namesFor = (controllers: 'alone' | 'fleet') => chooseScenarios({ world: { controllers } }).map((each) => each.name);
 
+const seed = 20_261_121;
+const campaignTimeoutMs = 400_000;
+
+/** Each of them once, on one world. */
+async function runOnce(controllers: 'alone' | 'fleet', only: readonly string[]): Promise<readonly RunResult[]> {
+  const logsDirectory = await temporaryDirectory('torture-logs');
+  const campaign = new Campaign({ runs: only.length, seed, only, world: { controllers, movableClocks: true }, logsDirectory });
+  try {
+    await campaign.run();
+    return campaign.results;
+  } finally {
+    await campaign.stop();
+  }
+}
+
+const told = ({ scenario, outageMs, failedOver, splitBrain, lost, broken }: RunResult) =>
+  JSON.stringify({ scenario, outageMs, failedOver, splitBrain, lost, broken });
+
 describeSystem(systems, 'one controller in the witness region, each fault once', () => {
-  const results: RunResult[] = [];
-  const seed = 20_261_121;
-
+  let results: readonly RunResult[] = [];
   beforeAll(async () => {
-    const logsDirectory = await temporaryDirectory('torture-logs');
-    const runs = namesFor('alone').length;
-    const campaign = new Campaign({ runs, seed, world: { controllers: 'alone', movableClocks: true }, logsDirectory });
-    try {
-      await campaign.run();
-    } finally {
-      results.push(...campaign.results);
-      await campaign.stop();
-    }
-  }, 400_000);
-
-  const told = ({ scenario, outageMs, failedOver, splitBrain, lost, broken }: RunResult) =>
-    JSON.stringify({ scenario, outageMs, failedOver, splitBrain, lost, broken });
+    results = await runOnce('alone', namesFor('alone'));
+  }, campaignTimeoutMs);
 
   it.for(namesFor('alone'))('[X-01] %s: no two sites acknowledge, nothing is lost, all comes right', { retry: 0 }, (name) => {
     const own = results.filter((each) => each.scenario === name);
@@ -52,6 +57,23 @@ describeSystem(systems, 'one controller in the witness region, each fault once',
     const failovers = results.filter((each) => each.failedOver);
     expect(failovers.length).toBeGreaterThanOrEqual(4);
     expect(failovers.filter((each) => each.outageMs >= 60_000 || each.lost.length > 0).map(told)).toEqual([]);
+  });
+});
+
+/** Those that tell three controllers from one; `npm run torture -- --controllers fleet` knows them all. */
+const ofFleet = ['region-killed', 'region-silent', 'one-way-out', 'controller-cut', 'etcd-cut', 'controller-paused'];
+
+describeSystem(systems, 'three controllers that share a state in etcd, the faults that concern them', () => {
+  let results: readonly RunResult[] = [];
+  beforeAll(async () => {
+    results = await runOnce('fleet', ofFleet);
+  }, campaignTimeoutMs);
+
+  it.for(ofFleet)('[X-01] %s: no two sites acknowledge, nothing is lost, all comes right', { retry: 0 }, (name) => {
+    const own = results.filter((each) => each.scenario === name);
+    expect(own).toHaveLength(1);
+    expect(own.filter((each) => !isWell(each)).map(told)).toEqual([]);
+    if (scenarios.find((each) => each.name === name)?.expects === 'failover') expect(own[0]?.failedOver).toBe(true);
   });
 });
 
