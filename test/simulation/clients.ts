@@ -22,7 +22,7 @@ export class Clients {
     this.#platform = platform;
     this.#invariants = invariants;
     this.#chance = chance;
-    this.#everyMs = chance.pick([60, 150, 400]);
+    this.#everyMs = chance.pick(platform.fleet ? [150, 300, 600] : [60, 150, 400]);
     this.#next();
   }
 

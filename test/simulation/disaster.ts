@@ -18,7 +18,7 @@ const convergesWithinMs = 900_000;
 const mostEvents = 400_000;
 const lookEveryMs = 1_000;
 /** It must hold for so long to count. */
-const settledMs = 5_000;
+const settledMs = 3_000;
 
 export interface DisasterResult {
   readonly seed: number;

@@ -85,17 +85,19 @@ export class Faults {
     const { chance } = parts;
     const known: readonly FaultKind[] = parts.platform.fleet ? [...kinds, ...fleetKinds] : kinds;
     const weights = known.map((kind) => ({ kind, weight: chance.pick([0, 0.3, 1, 3]) }));
-    const begins = chance.between(2_000, 8_000);
+    const begins = chance.between(2_000, 6_000);
     // In some, a person re-protects as soon as it can be done, and then the region that took over is struck too.
     const strikesTwice = chance.happens(0.35);
-    const secondAtMs = begins + chance.between(20_000, 50_000);
-    this.endsAtMs = (strikesTwice ? secondAtMs : begins) + chance.between(10_000, 40_000);
+    const secondAtMs = begins + chance.between(15_000, 35_000);
+    this.endsAtMs = (strikesTwice ? secondAtMs : begins) + chance.between(8_000, 25_000);
     this.#crashShare = chance.pick([0, 0, 0.5, 1]);
     this.#stallShare = chance.pick([0, 0.5, 1]);
     this.#badWeatherShare = chance.pick([0, 0, 0.5]);
     this.#tornShare = chance.pick([0, 0.5, 1]);
     this.#returnShare = chance.pick([0, 0, 0, 0.5]);
     this.#strikeAt(begins + chance.between(0, 5_000), chance.pick(severe), true);
+    // In some, the standby lags long before anything else goes wrong.
+    if (chance.happens(0.15)) this.#strikeAt(500, 'cut-link', true);
     if (strikesTwice) {
       for (let atMs = begins; atMs < this.endsAtMs; atMs += 3_000) this.#strikeAt(atMs, 'operator', false);
       this.#strikeAt(secondAtMs, chance.pick(severe), true);

@@ -110,6 +110,7 @@ export class Invariants {
   /** Called whenever the world has come to rest after an event. */
   afterEvent(): void {
     const { servers, network, time } = this.#platform;
+    if (!this.#hasChanged()) return;
     for (const region of regions) {
       const server = servers[region];
       const seers = server.answers ? this.#seers(region) : 0;
@@ -127,6 +128,21 @@ export class Invariants {
     if (!servers.east.inRecovery && !servers.west.inRecovery && regions.every((region) => this.#platform.canAcknowledge(servers[region])))
       this.violate('I1', 'both servers could acknowledge writes');
   }
+
+  /** Whether anything is other than it was when it was looked at last. */
+  #hasChanged(): boolean {
+    const { network, servers, skews } = this.#platform;
+    let looks = `${network.version} ${network.dark.size} ${this.#platform.wallMs() - Math.floor(this.#platform.time.nowMs)}`;
+    for (const place of this.#places) looks += ` ${skews[place]?.offsetMs}`;
+    for (const region of regions) {
+      const { answers, inRecovery, upstream, settings } = servers[region];
+      looks += `${answers} ${inRecovery} ${upstream?.host} ${network.isSlow(region)} ${settings.default_transaction_read_only} ${settings.synchronous_standby_names}`;
+    }
+    if (looks === this.#looks) return false;
+    this.#looks = looks;
+    return true;
+  }
+  #looks = '';
 
   /** How many controllers could see the region, if they live. */
   #seers(region: Region): number {

@@ -20,6 +20,8 @@ export class Network {
   readonly dark = new Set<string>();
   /** Until when messages to a place may be slow, and how slow. */
   readonly #slow = new Map<string, { readonly untilMs: number; readonly mostMs: number }>();
+  /** Grows with each cut and each mend. */
+  version = 0;
   /** How many answers get lost. */
   lostShare = 0;
   readonly #time: VirtualTime;
@@ -42,17 +44,23 @@ export class Network {
 
   /** Several cuts of one way may overlap: it is open again when all are mended. */
   cut(traffic: readonly Traffic[], from: Place, to: Place): () => void {
+    this.version += 1;
     const keys = traffic.map((each) => `${each} ${from}>${to}`);
     for (const key of keys) this.#cut.set(key, (this.#cut.get(key) ?? 0) + 1);
     return () => {
-      for (const key of keys) this.#cut.set(key, Math.max(0, (this.#cut.get(key) ?? 0) - 1));
+      this.version += 1;
+      for (const key of keys) {
+        const left = (this.#cut.get(key) ?? 0) - 1;
+        if (left > 0) this.#cut.set(key, left);
+        else this.#cut.delete(key);
+      }
     };
   }
 
   /** Messages get there. */
   isOpen(traffic: Traffic, from: Place, to: Place): boolean {
     if (this.dark.has(to) || this.dark.has(from)) return false;
-    return from === to || (this.#cut.get(`${traffic} ${from}>${to}`) ?? 0) === 0;
+    return from === to || this.#cut.size === 0 || (this.#cut.get(`${traffic} ${from}>${to}`) ?? 0) === 0;
   }
 
   /** Messages get there, and answers back. */
@@ -61,6 +69,7 @@ export class Network {
   }
 
   heal(): void {
+    this.version += 1;
     this.#cut.clear();
     this.dark.clear();
     this.#slow.clear();

@@ -29,8 +29,17 @@ describe('the simulator', () => {
     const summary = await simulate(seeds, (result) => void failures.push(describeFailure(result, 'here')));
     expect(failures.join('')).toBe('');
     expect(summary).toMatchObject({ disasters: 200, violations: 0, converged: 200 });
-    expect(summary.failovers).toBeGreaterThan(80);
+    expect(summary.failovers).toBeGreaterThan(70);
     expect(summary.controllerDeaths).toBeGreaterThan(100);
+  });
+
+  it('[S5-19] [I1] [I2] [I3] [I4] [I8] three regions with a controller and a guard each survive disasters too', async () => {
+    const failures: string[] = [];
+    const summary = await simulate(seeds.slice(0, 20), (result) => void failures.push(describeFailure(result, 'here', 3)), 3);
+    expect(failures.join('')).toBe('');
+    expect(summary).toMatchObject({ disasters: 20, violations: 0, converged: 20 });
+    expect(summary.failovers).toBeGreaterThan(5);
+    expect(summary.controllerDeaths).toBeGreaterThan(15);
   });
 
   it('says how a failure is seen again', () => {

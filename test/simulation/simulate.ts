@@ -1,5 +1,5 @@
 /**
- * `npm run simulate -- --seeds N [--seed S] [--json] [--story]`: N disasters, or the one of seed S. Exit code 1 when an invariant was violated or a platform did not converge;
+ * `npm run simulate -- --seeds N [--seed S] [--regions 2|3] [--json] [--story]`: N disasters, or the one of seed S. Exit code 1 when an invariant was violated or a platform did not converge;
  * then it prints the seed, the commit and the command that plays it again.
  */
 import { execFileSync } from 'node:child_process';
@@ -26,6 +26,9 @@ export async function simulate(
   onResult: (result: DisasterResult) => void = () => {},
   regionCount: 2 | 3 = 2,
 ): Promise<SimulationSummary> {
+  // Errors are part of every disaster, and nobody reads where they come from.
+  const traceLimit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
   const startedAt = process.cpuUsage();
   const hash = createHash('sha256');
   const sum = { violations: 0, converged: 0, failovers: 0, controllerDeaths: 0, virtualMs: 0 };
@@ -39,6 +42,7 @@ export async function simulate(
     sum.virtualMs += result.virtualMs;
     onResult(result);
   }
+  Error.stackTraceLimit = traceLimit;
   const { virtualMs, ...counts } = sum;
   const spent = process.cpuUsage(startedAt);
   return {
@@ -59,11 +63,15 @@ function commit(): string {
 }
 
 /** What whoever wants to see it again needs. */
-export function describeFailure({ seed, violations }: Pick<DisasterResult, 'seed' | 'violations'>, atCommit: string): string {
+export function describeFailure(
+  { seed, violations }: Pick<DisasterResult, 'seed' | 'violations'>,
+  atCommit: string,
+  regionCount: 2 | 3 = 2,
+): string {
   const lines = violations.map(
     ({ invariant, atMs, message }) => `seed ${seed}, commit ${atCommit}: ${invariant} at ${atMs} ms: ${message}\n`,
   );
-  return lines.length === 0 ? '' : `${lines.join('')}  npm run simulate -- --seed ${seed}\n`;
+  return lines.length === 0 ? '' : `${lines.join('')}  npm run simulate -- --seed ${seed}${regionCount === 3 ? ' --regions 3' : ''}\n`;
 }
 
 function seedsOf(values: { readonly seeds?: string | undefined; readonly seed?: string | undefined }): readonly number[] {
@@ -102,7 +110,7 @@ async function main(): Promise<void> {
     seeds,
     (result) => {
       current = result;
-      if (result.violations.length > 0) process.stderr.write(describeFailure(result, commit()));
+      if (result.violations.length > 0) process.stderr.write(describeFailure(result, commit(), regionCount));
       if (values.story) process.stdout.write(`${result.story.join('\n')}\n`);
     },
     regionCount,

@@ -68,11 +68,11 @@ export function drawSpec(chance: Chance, regionCount: 2 | 3 = 2): SpecDraw {
     renewEveryMs: chance.pick([500, 1_000]),
     synchronous,
     graceMs: chance.pick([1_000, 2_000, 4_000, 8_000]),
-    everyMs: chance.pick([500, 1_000, 2_000]),
+    everyMs: chance.pick(regionCount === 3 ? [1_000, 2_000] : [500, 1_000, 2_000]),
     timeoutMs: chance.pick([400, 1_000]),
     failures: chance.pick([2, 3]),
     coolDownMs: chance.pick([0, 10_000, 60_000, 3_600_000]),
-    lossBudgetMs: synchronous ? 0 : chance.pick([5_000, 60_000]),
+    lossBudgetMs: synchronous ? 0 : chance.pick([1_000, 5_000, 60_000]),
     canaryEveryMs: chance.pick([500, 1_000]),
   };
 }
@@ -152,7 +152,7 @@ export class SimulatedPlatform {
     this.specText = specTextOf(this.draw);
     this.network = new Network(time, chance);
     this.state = memoryState(this.clock());
-    this.weather = { errorShare: 0, pauseUntilMs: 0, usualMs: chance.pick([0, 1, 10]) };
+    this.weather = { errorShare: 0, pauseUntilMs: 0, usualMs: chance.pick([0, 0, 1, 10]) };
     this.fleet =
       regionCount === 3
         ? new FleetState({ time, network: this.network, state: this.state, weather: this.weather, chance, places: controllerPlaces })

@@ -57,7 +57,7 @@ export class FakePostgresql {
       const upstream = standby.answers && standby.inRecovery ? this.#upstreamOf(standby) : undefined;
       standby.upstream = upstream;
       if (!upstream) continue;
-      standby.log = [...upstream.log];
+      for (let place = standby.log.length; place < upstream.log.length; place += 1) standby.log.push(upstream.log[place] as Entry);
       standby.timeline = upstream.timeline;
     }
     for (const wake of [...this.#waiting]) wake();
@@ -83,7 +83,7 @@ export class FakePostgresql {
     this.flow();
     const acknowledged = () => {
       const { needed } = parseStandbyNames(server.settings.synchronous_standby_names);
-      const having = this.followersOf(server).filter((each) => server.syncStateOf(each) === 'quorum' && each.log.includes(entry));
+      const having = this.followersOf(server).filter((each) => server.syncStateOf(each) === 'quorum' && each.log.lastIndexOf(entry) >= 0);
       return having.length >= needed;
     };
     // The answer goes to a session, and the session ends with the server's processes.

@@ -1,7 +1,8 @@
 /** The mistakes that the simulator has to find. Each is one that somebody could make on a bad day; what guards against it twice is taken away in both places. */
+import { fleetMutants } from './fleet-mutants.ts';
 import type { Mutant } from './mutant.ts';
 
-export const mutants: readonly Mutant[] = [
+const mutantsOfOne: readonly Mutant[] = [
   {
     name: 'the fence is not waited for',
     caughtBy: ['I1', 'I4'],
@@ -53,6 +54,18 @@ export const mutants: readonly Mutant[] = [
         file: 'src/drivers/postgresql/cut-off.ts',
         before: "if (!needsAWord(lastKnown)) return 'it acknowledged writes without a standby';",
         after: "if (!needsAWord(lastKnown)) return ['east', 'west'].filter((region) => access.otherRegions().includes(region));",
+      },
+    ],
+  },
+  {
+    name: 'a primary that comes back is fenced by the word that it will not get',
+    caughtBy: ['liveness', 'I1'],
+    edits: [
+      {
+        file: 'src/plans/compile-reprotect.ts',
+        before: '    { survivors: [active], clean: false },\n',
+        after:
+          "    { survivors: [active], clean: false, lastKnown: { atMs: 0, synchronous: true, standbys: [`${component.replaceAll('-', '_')}_${active}`] } },\n",
       },
     ],
   },
@@ -194,8 +207,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/control/executions.ts',
-        before: "alongside: [{ kind: 'put', key: slotKey, value: { id }, expected: revision }, ...(options.alongside ?? [])],",
-        after: "alongside: [{ kind: 'put', key: slotKey, value: { id }, expected: revision && 'any' }, ...(options.alongside ?? [])],",
+        before: "{ kind: 'put', key: slotKey, value: { id }, expected: revision, ...(lease ? { lease } : {}) },",
+        after: "{ kind: 'put', key: slotKey, value: { id }, expected: revision && 'any' },",
       },
     ],
   },
@@ -340,3 +353,5 @@ export const mutants: readonly Mutant[] = [
     ],
   },
 ];
+
+export const mutants: readonly Mutant[] = [...mutantsOfOne, ...fleetMutants];

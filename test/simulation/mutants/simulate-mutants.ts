@@ -20,7 +20,7 @@ export interface MutantSummary {
 }
 
 function play(mutant: Mutant, first: number, last: number): Promise<MutantOutcome> {
-  const args = [join(import.meta.dirname, 'run-mutant.ts'), mutant.name, String(first), String(last)];
+  const args = [join(import.meta.dirname, 'run-mutant.ts'), JSON.stringify(mutant), String(first), String(last)];
   return new Promise((resolve, reject) => {
     execFile(process.execPath, args, { timeout: longestMs, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
       const line = stdout.trim().split('\n').at(-1);
