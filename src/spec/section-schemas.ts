@@ -87,7 +87,9 @@ export const failoverSchema = z
       .boolean()
       .meta({ description: 'Whether a failover may start without a person', examples: [true, false] })
       .prefault(false),
-    grace: boundedDuration('How long a vital component may be gone before its region counts as lost', 0, dayMs, ['3s', '10s']).prefault('3s'),
+    grace: boundedDuration('How long a vital component may be gone before its region counts as lost', 0, dayMs, ['3s', '10s']).prefault(
+      '3s',
+    ),
     'lost-when': z
       .enum(['any', 'all'])
       .meta({
