@@ -97,7 +97,7 @@ export class Faults {
     this.#returnShare = chance.pick([0, 0, 0, 0.5]);
     this.#strikeAt(begins + chance.between(0, 5_000), chance.pick(severe), true);
     // In some, the standby lags long before anything else goes wrong.
-    if (chance.happens(0.15)) this.#strikeAt(500, 'cut-link', true);
+    if (chance.happens(0.15)) this.#strikeAt(1_900, 'cut-link', true);
     if (strikesTwice) {
       for (let atMs = begins; atMs < this.endsAtMs; atMs += 3_000) this.#strikeAt(atMs, 'operator', false);
       this.#strikeAt(secondAtMs, chance.pick(severe), true);
