@@ -49,6 +49,7 @@ const kinds = [
 ] as const;
 type FaultKind = (typeof kinds)[number] | (typeof fleetKinds)[number];
 const bootAgainMs = 500;
+const clockNoiseMs = 30_000;
 /** Those that make a failover necessary when they last. */
 const severe = ['kill-region', 'dark-region', 'hang', 'cut-off', 'kill-store'] as const;
 
@@ -147,6 +148,8 @@ export class Faults {
     platform.network.heal();
     platform.weather.errorShare = 0;
     platform.weather.pauseUntilMs = 0;
+    // A clock that was set wrong is set right again.
+    for (const skew of Object.values(platform.skews)) if (Math.abs(skew.offsetMs) > clockNoiseMs) skew.offsetMs = 0;
     for (const region of regions) {
       platform.servers[region].hung = false;
       this.#boot(region);
