@@ -37,7 +37,8 @@ describeSystem('etcd', () => {
 
   stateStoreConformance('etcd', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'hf-etcd-store-'));
-    const prefix = `/holdfast/test-${(opened += 1)}/`;
+    opened += 1;
+    const prefix = `/holdfast/test-${opened}/`;
     const open = async () =>
       slowed(await openEtcdStore({ host, endpoints: [server.url], platform: 'test', prefix, directory, timeoutMs: 3_000 }));
     return {

@@ -122,7 +122,8 @@ export class Invariants {
     }
     for (const place of this.#places) {
       const offsetMs = this.#platform.wallMsAt(place) - Math.floor(time.nowMs);
-      const shown = (this.#wall[place] ??= []);
+      this.#wall[place] ??= [];
+      const shown = this.#wall[place];
       if (shown.at(-1)?.offsetMs !== offsetMs) shown.push({ fromMs: time.nowMs, offsetMs });
     }
     if (!servers.east.inRecovery && !servers.west.inRecovery && regions.every((region) => this.#platform.canAcknowledge(servers[region])))

@@ -94,7 +94,11 @@ describe('serve', () => {
     expect(await alarms()).toEqual(expect.arrayContaining([expect.stringMatching(/^store-unreachable: .*main.* the store is away/)]));
     await until(async () => (await alarms()).some((line) => /^backup-(overrun|failed)/.test(line)), 4 * period, 30_000);
     backend.fault = () => undefined;
-    await until(async () => (await alarms()).every((line) => !/^(store-unreachable|backup-(overrun|failed))/.test(line)), 2 * period, 10_000);
+    await until(
+      async () => (await alarms()).every((line) => !/^(store-unreachable|backup-(overrun|failed))/.test(line)),
+      2 * period,
+      10_000,
+    );
   });
 
   it('a backup that is killed is taken up by the next process, under the same id, and is there once', async () => {
