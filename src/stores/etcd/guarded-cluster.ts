@@ -23,6 +23,9 @@ export interface ClusterOptions {
 }
 
 const rememberEveryMs = 2_000;
+/** A member that has just come back may answer from before what others have seen: a state went back only where it goes on to say so, whoever is asked. */
+const olderAnswers = 4;
+const olderPauseMs = 300;
 
 export class GuardedCluster {
   readonly keys: Keys;
@@ -41,7 +44,11 @@ export class GuardedCluster {
   #remembering: Promise<void> = Promise.resolve();
 
   /** With `create` an identity is made where there is nothing at all below the prefix. */
-  static async open(options: ClusterOptions, { create }: { readonly create: boolean }): Promise<GuardedCluster> {
+  static open(options: ClusterOptions, { create }: { readonly create: boolean }): Promise<GuardedCluster> {
+    return GuardedCluster.#open(options, create, 1);
+  }
+
+  static async #open(options: ClusterOptions, create: boolean, tries: number): Promise<GuardedCluster> {
     const { prefix, platform } = options;
     const memory = new MemoryFile(options.host, options.directory, prefix);
     const remembered = await memory.read();
@@ -61,6 +68,10 @@ export class GuardedCluster {
     if (identity === undefined || kv === undefined)
       throw fail('STATE_CONFLICT', { message: `the state below ${prefix} was removed while it was opened`, subject: prefix });
     const fault = faultOf({ identity, clusterId: header.cluster_id, revision: Number(header.revision) }, platform, remembered, prefix);
+    if (fault?.code === 'STATE_WENT_BACK' && tries < olderAnswers) {
+      await askAnother(options);
+      return GuardedCluster.#open(options, create, tries + 1);
+    }
     if (fault !== undefined) throw fault;
     const cluster = new GuardedCluster(options, memory, identity, Number(kv.mod_revision), Number(header.revision));
     cluster.changed(Number(found.pulse?.mod_revision ?? 0));
@@ -111,6 +122,11 @@ export class GuardedCluster {
     let answer: Calls[K][1];
     try {
       answer = await this.members.call(name, request, options);
+      // What changes something is bound to the newest change that was seen, and is not asked twice.
+      for (let tries = 1; tries < olderAnswers && name.startsWith('KV/') && !options.change && isOlder(answer, floor); tries += 1) {
+        await askAnother(this);
+        answer = await this.members.call(name, request, options);
+      }
     } catch (thrown) {
       const error = storeError(thrown, this.keys.prefix, options.change ? 'change' : undefined);
       throw error.code === 'STATE_FULL' ? await this.#withSize(error) : error;
@@ -210,6 +226,16 @@ export class GuardedCluster {
     });
     return this.#remembering;
   }
+}
+
+function isOlder(answer: unknown, floor: number): boolean {
+  const { header } = answer as Partial<Answer>;
+  return header !== undefined && Number(header.revision) < floor;
+}
+
+async function askAnother({ members, host }: Pick<ClusterOptions, 'members' | 'host'>): Promise<void> {
+  members.leave(members.current);
+  await host.clock.sleep(olderPauseMs);
 }
 
 interface ReadIdentity {
