@@ -69,7 +69,7 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<RunningEtcd>
         `t${members[0]?.peerPort}`,
       ],
       // Tests measure no disk.
-      ...['--logger', 'zap', '--heartbeat-interval', '50', '--election-timeout', '500'],
+      ...['--logger', 'zap', '--heartbeat-interval', '50', '--election-timeout', '500', '--pre-vote=true'],
       ...(options.tls ? ['--cert-file', options.tls.certificate, '--key-file', options.tls.key] : []),
       ...(options.tls?.clientCa ? ['--client-cert-auth', '--trusted-ca-file', options.tls.clientCa] : []),
       ...(options.args ?? []),

@@ -37,6 +37,8 @@ export async function startEtcdMembers(namespaces: Readonly<Record<RegionName, N
           ...['--initial-cluster', cluster, '--initial-cluster-token', 'holdfast-world', '--logger', 'zap'],
           // The defaults suit one room: between regions one election takes ten delays.
           ...['--heartbeat-interval', '100', '--election-timeout', '1000'],
+          // A member that was cut off must not depose the leader when it comes back.
+          '--pre-vote=true',
         ],
         isReady: async () => (await listens(commandPrefix, etcdPeerPort)) === true,
       });
