@@ -78,7 +78,8 @@ export default defineConfig({
     pool: 'forks',
     // In the quick gate, which is run before each commit, one process takes many files: half of its time would go into loading the same modules again. "npm test" judges.
     isolate: !fakesOnly,
-    maxWorkers: 2,
+    // Half of the quick gate is waiting, of fakes for times that real systems have.
+    maxWorkers: fakesOnly ? 3 : 2,
     // What is waited for comes at once where the machine is quiet; where it is not, a second (what vitest takes for enough) is nothing.
     expect: { poll: { timeout: 15_000, interval: 20 } },
     reporters: [new ClosingReporter()],
