@@ -193,7 +193,7 @@ function fleetSections(pace: Pace, members: readonly RegionEtcd[]): string[] {
   const endpoints = members.map((each) => `"${each.url}"`).join(', ');
   const pacing: Readonly<Record<Pace, readonly string[]>> = {
     quick: ['controllers: { ttl: 3s, renew-every: 500ms }'],
-    tuned: ['controllers: { ttl: 2s, renew-every: 500ms }'],
+    tuned: ['controllers: { ttl: 3s, renew-every: 500ms }'],
     defaults: [],
   };
   return [`state: { etcd: { endpoints: [${endpoints}] } }`, ...pacing[pace]];
