@@ -25,9 +25,22 @@ interface SpecParts {
   readonly endpoints: readonly string[];
 }
 
-function handsOf(region: Region, as: string | undefined): string {
-  const { sshd } = region;
+function handsOf({ sshd }: Pick<Region, 'sshd'>, as: string | undefined): string {
   return `{ ssh: { host: ${sshd.host}, port: ${sshd.port}, user: ${sshd.user}, identity: ${sshd.identityFile}, known-hosts: ${sshd.knownHostsFile}${as ? `, as: ${as}` : ''} } }`;
+}
+
+/** The lines of a site of `orders-db`, reached by its url and by ssh. */
+export function databaseSite(name: string, member: string, { database, sshd }: Pick<Region, 'database' | 'sshd'>): string[] {
+  return [
+    `      ${name}:`,
+    `        url: "postgresql://holdfast@${database.address}:${database.port}/orders"`,
+    '        password: { env: ORDERS_DB_PASSWORD }',
+    '        replication: { user: replicator, password: { env: ORDERS_REPLICATION_PASSWORD } }',
+    `        member: ${member}`,
+    `        data-directory: ${database.dataDirectory}`,
+    `        bin-directory: ${database.binDirectory}`,
+    `        hands: ${handsOf({ sshd }, database.owner)}`,
+  ];
 }
 
 function databasePart({ options, regions }: SpecParts): string[] {
@@ -45,19 +58,7 @@ function databasePart({ options, regions }: SpecParts): string[] {
         ]
       : []),
     '    sites:',
-    ...regionNames.flatMap((name) => {
-      const { database } = regions[name];
-      return [
-        `      ${name}:`,
-        `        url: "postgresql://holdfast@${database.address}:${database.port}/orders"`,
-        '        password: { env: ORDERS_DB_PASSWORD }',
-        '        replication: { user: replicator, password: { env: ORDERS_REPLICATION_PASSWORD } }',
-        `        member: ${memberOf(name)}`,
-        `        data-directory: ${database.dataDirectory}`,
-        `        bin-directory: ${database.binDirectory}`,
-        `        hands: ${handsOf(regions[name], database.owner)}`,
-      ];
-    }),
+    ...regionNames.flatMap((name) => databaseSite(name, memberOf(name), regions[name])),
   ];
 }
 

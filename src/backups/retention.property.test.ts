@@ -270,6 +270,12 @@ class TwoYears {
   }
 }
 
+/** Nothing stands in the way of what may go, but for a clock that jumps. */
+function makeCalm(years: TwoYears, { increment }: { readonly increment: number }): void {
+  const calm = { proofFails: 0, proofInconclusive: 0, proofsPerDay: 3, lease: 0, lock: 0, increment, clockJump: 0.02, outage: 0 };
+  Object.assign(years, { rates: { ...years.rates, ...calm } });
+}
+
 describe('two years of retention', () => {
   const policies: readonly Partial<RetentionPolicy>[] = [
     { proven: 7, daily: 30, weekly: 12, monthly: 12 },
@@ -303,19 +309,7 @@ describe('two years of retention', () => {
 
   it('[S5-13] what may go does go: with sound proofs the repository stays small, and a clock that jumps removes nothing', () => {
     const years = new TwoYears(7, dayMs, policies[0] as RetentionPolicy);
-    Object.assign(years, {
-      rates: {
-        ...years.rates,
-        proofFails: 0,
-        proofInconclusive: 0,
-        proofsPerDay: 3,
-        lease: 0,
-        lock: 0,
-        increment: 0,
-        clockJump: 0.02,
-        outage: 0,
-      },
-    });
+    makeCalm(years, { increment: 0 });
     years.run();
     // 30 days, 12 weeks and 12 months, those under a tombstone, and the unproven ones of a week.
     expect(years.most).toBeLessThan(30 + 12 + 12 + 2 + 8);
@@ -326,19 +320,7 @@ describe('two years of retention', () => {
 
   it('[S5-13] behind the window of any instant the log between two kept backups goes, and only that', () => {
     const years = new TwoYears(7, dayMs, { windowMs: 7 * dayMs, proven: 7, monthly: 12, deleteShareMax: 0.9 });
-    Object.assign(years, {
-      rates: {
-        ...years.rates,
-        proofFails: 0,
-        proofInconclusive: 0,
-        proofsPerDay: 3,
-        lease: 0,
-        lock: 0,
-        increment: 0.3,
-        clockJump: 0.02,
-        outage: 0,
-      },
-    });
+    makeCalm(years, { increment: 0.3 });
     years.run();
     // A year of months is kept, with some hours of log each; whole are the days of the window, and those until the next backup before it is proven.
     expect(years.removedBetween).toBeGreaterThan(24 * 400);

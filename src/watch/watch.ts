@@ -161,6 +161,11 @@ export class Watch {
     await Promise.all([...this.canaries].map(([component, { newest }]) => this.#canaryRows.readOthers(component, newest.region)));
   }
 
+  /** What the state has of rows that others have had acknowledged. */
+  async adoptCanaries(): Promise<void> {
+    for (const [component, record] of await readCanaryRecords(this.#parts.store)) this.adoptCanary(component, record);
+  }
+
   /** What the controller that leads has had acknowledged. */
   adoptCanary(component: string, record: CanaryRecord): void {
     this.#canaryRows.adopt(component, record);

@@ -7,7 +7,7 @@
 import { asHoldfastError, fail } from '../../base/errors.ts';
 import { readPlatformState } from '../../state/platform-state.ts';
 import { chooseTarget, computeTargetFaults } from '../../watch/readiness.ts';
-import { type CanaryRecord, canaryPrefix, readCanaryRecords } from '../../watch/watch-records.ts';
+import { type CanaryRecord, canaryPrefix } from '../../watch/watch-records.ts';
 import type { Archivers } from '../backups/archivers.ts';
 import type { BackupScheduler } from '../backups/backup-scheduler.ts';
 import type { Control } from '../control.ts';
@@ -213,7 +213,7 @@ export class Member {
     const { control, archivers, signal } = this.#parts;
     if (!this.leads) return this.#endTerm();
     if (this.#term) return;
-    for (const [component, record] of await readCanaryRecords(control.parts.store)) control.watch.adoptCanary(component, record);
+    await control.watch.adoptCanaries();
     const over = new AbortController();
     this.#term = { over, archivers: archivers(AbortSignal.any([signal, over.signal])) };
     await control.watch.lead(true);

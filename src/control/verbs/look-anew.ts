@@ -1,6 +1,5 @@
 /** Looks taken now, so that what is decided next does not rest on how things were half a second ago. */
 import type { ComponentSpec } from '../../spec/spec.ts';
-import { readCanaryRecords } from '../../watch/watch-records.ts';
 import type { PlatformParts } from './platform-verb.ts';
 
 /** A site that is there answers well within this; nobody should wait longer for one that stays silent: then what was seen before stands. */
@@ -13,7 +12,7 @@ export async function lookAnew(parts: PlatformParts, region: string, which: (com
 
 /** Which canaries were acknowledged, by the state, and which of them have come to the other sites: whoever has only just begun to watch knows of none. */
 export async function readCanariesAnew(parts: PlatformParts): Promise<void> {
-  for (const [component, record] of await readCanaryRecords(parts.store)) parts.watch.adoptCanary(component, record);
+  await parts.watch.adoptCanaries();
   await orLongEnough(parts, parts.watch.readCanaries());
 }
 

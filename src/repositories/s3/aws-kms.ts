@@ -6,18 +6,13 @@
  */
 import type { KMSClient } from '@aws-sdk/client-kms';
 import { fail, HoldfastError } from '../../base/errors.ts';
-import type { Secret } from '../../base/secret.ts';
 import type { KeyVault, WrappedByService } from '../../contracts/key-vault.ts';
 import type { Host } from '../../host/host.ts';
+import { type ClientAccessSettings, clientAccess } from './client-access.ts';
 
-export interface KmsSettings {
+export interface KmsSettings extends ClientAccessSettings {
   /** Id, ARN or alias. */
   readonly key: string;
-  readonly region: string | undefined;
-  readonly endpoint: string | undefined;
-  readonly accessKeyId: Secret | undefined;
-  readonly secretAccessKey: Secret | undefined;
-  readonly sessionToken: Secret | undefined;
 }
 
 const requestMs = 10_000;
@@ -150,19 +145,8 @@ export class AwsKms implements KeyVault {
 
   async #load(): Promise<{ readonly sdk: Sdk; readonly client: KMSClient }> {
     const sdk = await import('@aws-sdk/client-kms');
-    const { region, endpoint, accessKeyId, secretAccessKey, sessionToken } = this.#settings;
     const client = new sdk.KMSClient({
-      ...(region === undefined ? (endpoint === undefined ? {} : { region: 'us-east-1' }) : { region }),
-      ...(endpoint === undefined ? {} : { endpoint }),
-      ...(accessKeyId === undefined || secretAccessKey === undefined
-        ? {}
-        : {
-            credentials: {
-              accessKeyId: accessKeyId.reveal(),
-              secretAccessKey: secretAccessKey.reveal(),
-              ...(sessionToken === undefined ? {} : { sessionToken: sessionToken.reveal() }),
-            },
-          }),
+      ...clientAccess(this.#settings),
       maxAttempts: 1,
       requestHandler: { connectionTimeout: 5_000, requestTimeout: requestMs, throwOnRequestTimeout: true },
     });

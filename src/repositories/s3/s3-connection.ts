@@ -5,20 +5,15 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { HoldfastError } from '../../base/errors.ts';
 import { parseHttpDateMs } from '../../base/instants.ts';
-import type { Secret } from '../../base/secret.ts';
 import type { Host } from '../../host/host.ts';
+import { type ClientAccessSettings, clientAccess } from './client-access.ts';
 import { type S3Failure, s3Failure } from './s3-errors.ts';
 
 export type Sdk = typeof import('@aws-sdk/client-s3');
 
-export interface S3Settings {
+export interface S3Settings extends ClientAccessSettings {
   readonly bucket: string;
-  readonly region: string | undefined;
-  readonly endpoint: string | undefined;
   readonly prefix: string;
-  readonly accessKeyId: Secret | undefined;
-  readonly secretAccessKey: Secret | undefined;
-  readonly sessionToken: Secret | undefined;
   readonly lockMode: 'compliance' | 'governance';
   readonly storeKey: string | undefined;
 }
@@ -131,21 +126,11 @@ export class S3Connection {
 
   async #load(): Promise<{ sdk: Sdk; client: S3Client }> {
     const sdk = await import('@aws-sdk/client-s3');
-    const { region, endpoint, accessKeyId, secretAccessKey, sessionToken } = this.#settings;
+    const { endpoint } = this.#settings;
     const agent = { keepAlive: true, maxSockets: socketsMax };
     const client = new sdk.S3Client({
-      // Services of one's own have no regions, but signatures name one.
-      ...(region === undefined ? (endpoint === undefined ? {} : { region: 'us-east-1' }) : { region }),
-      ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
-      ...(accessKeyId === undefined || secretAccessKey === undefined
-        ? {}
-        : {
-            credentials: {
-              accessKeyId: accessKeyId.reveal(),
-              secretAccessKey: secretAccessKey.reveal(),
-              ...(sessionToken === undefined ? {} : { sessionToken: sessionToken.reveal() }),
-            },
-          }),
+      ...clientAccess(this.#settings),
+      ...(endpoint === undefined ? {} : { forcePathStyle: true }),
       maxAttempts: 1,
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',

@@ -1,4 +1,5 @@
 /** The spec of the world: one synchronous database in two of three regions. */
+import { databaseSite } from '../../../examples/demo/two-regions-spec.ts';
 import type { RunningPostgres } from '../../systems/postgresql.ts';
 import type { RunningSshd } from '../../systems/sshd.ts';
 
@@ -53,21 +54,7 @@ export function specText({ pace, databases, sshds, salvageDirectory, sections }:
     '    replication: synchronous',
     ...(pace === 'defaults' ? [] : ['    canary-every: 250ms']),
     '    sites:',
-    ...dataRegions.flatMap((name) => {
-      const database = databases[name];
-      const { host, port, user, identityFile, knownHostsFile } = sshds[name];
-      const hands = `host: ${host}, port: ${port}, user: ${user}, identity: ${identityFile}, known-hosts: ${knownHostsFile}`;
-      return [
-        `      ${name}:`,
-        `        url: "postgresql://holdfast@${database.address}:${database.port}/orders"`,
-        '        password: { env: ORDERS_DB_PASSWORD }',
-        '        replication: { user: replicator, password: { env: ORDERS_REPLICATION_PASSWORD } }',
-        `        member: ${memberOf(name)}`,
-        `        data-directory: ${database.dataDirectory}`,
-        `        bin-directory: ${database.binDirectory}`,
-        `        hands: { ssh: { ${hands}, as: ${database.owner} } }`,
-      ];
-    }),
+    ...dataRegions.flatMap((name) => databaseSite(name, memberOf(name), { database: databases[name], sshd: sshds[name] })),
     '',
   ].join('\n');
 }
