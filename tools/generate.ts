@@ -2,7 +2,7 @@
  * `npm run generate` writes what follows from the code: the registry of drivers and repositories, the references and the JSON Schema of the spec. With `--check` it writes nothing
  * and fails where anything is out of date.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errorCatalogue } from '../src/base/error-catalogue.ts';
 import type { AnyDriver } from '../src/contracts/driver.ts';
@@ -15,6 +15,7 @@ import { writeDriverReference } from './generate/write-driver-reference.ts';
 import { writeErrorReference } from './generate/write-error-reference.ts';
 import { writeMetricsReference } from './generate/write-metrics-reference.ts';
 import { writeLogIdentifiers, writeRegistry } from './generate/write-registry.ts';
+import type { Layers } from './tidy/layers.ts';
 
 const ownRoot = resolve(import.meta.dirname, '..');
 
@@ -25,7 +26,7 @@ interface Generated {
 
 export async function generate(root: string): Promise<Generated> {
   const driversFolder = join(root, 'src', 'drivers');
-  const { drivers, problems: driverProblems } = await loadDrivers(driversFolder);
+  const { drivers, problems: driverProblems } = await loadDrivers(driversFolder, sharedFoldersOf(root));
   const { repositories, problems: repositoryProblems } = await loadRepositories(join(root, 'src', 'repositories'));
   const problems = [...driverProblems, ...repositoryProblems];
   const outputs: Output[] = [];
@@ -44,6 +45,14 @@ export async function generate(root: string): Promise<Generated> {
   add('docs/reference/metrics.md', () => writeMetricsReference(metricChapters));
   add('docs/reference/spec.schema.json', () => writeSpecSchema(drivers, repositories));
   return { outputs, problems };
+}
+
+/** Folders beside the drivers that some of them share, as the layers name them. */
+function sharedFoldersOf(root: string): readonly string[] {
+  const file = join(root, 'tools', 'layers.json');
+  if (!existsSync(file)) return [];
+  const { adapters } = JSON.parse(readFileSync(file, 'utf8')) as Layers;
+  return (adapters.shared ?? []).map(({ folder }) => folder.replace(/^drivers\//, ''));
 }
 
 function writeSpecSchema(drivers: readonly AnyDriver[], repositories: readonly AnyRepositoryBackendFactory[]): string {

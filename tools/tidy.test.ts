@@ -40,6 +40,8 @@ describe('layers', () => {
       'src/hands/open-hands.ts': imports('./ssh/ssh-hands.ts'),
       'src/registry.generated.ts': imports('./drivers/redis/driver.ts'),
       'src/main.ts': imports('./registry.generated.ts'),
+      'src/drivers/kubernetes-api/client.ts': value,
+      'src/drivers/velero/driver.ts': imports('../kubernetes-api/client.ts'),
     };
     expect(findIn(files)).toEqual([]);
   });
@@ -49,6 +51,8 @@ describe('layers', () => {
     ['between folders of equal rank', 'src/state/b.ts', '../spec/a.ts', 'src/spec/a.ts'],
     ['from the core into a driver', 'src/control/b.ts', '../drivers/redis/a.ts', 'src/drivers/redis/a.ts'],
     ['from one driver into another', 'src/drivers/redis/b.ts', '../postgresql/a.ts', 'src/drivers/postgresql/a.ts'],
+    ['into what others share', 'src/drivers/redis/b.ts', '../kubernetes-api/a.ts', 'src/drivers/kubernetes-api/a.ts'],
+    ['from what several share into one of them', 'src/drivers/kubernetes-api/b.ts', '../velero/a.ts', 'src/drivers/velero/a.ts'],
     ['from one system into what chooses among them', 'src/hands/ssh/b.ts', '../open-hands.ts', 'src/hands/open-hands.ts'],
     ['from a driver into hands', 'src/drivers/redis/b.ts', '../../hands/ssh/a.ts', 'src/hands/ssh/a.ts'],
     ['from a driver into the core', 'src/drivers/redis/b.ts', '../../spec/a.ts', 'src/spec/a.ts'],

@@ -14,8 +14,9 @@ export interface LoadedDrivers {
   readonly problems: readonly string[];
 }
 
-export async function loadDrivers(folder: string): Promise<LoadedDrivers> {
-  const { loaded, problems } = await loadFolders<AnyDriver>(folder, 'driver');
+/** `shared`: names of folders that several drivers share, and that are none themselves. */
+export async function loadDrivers(folder: string, shared: readonly string[] = []): Promise<LoadedDrivers> {
+  const { loaded, problems } = await loadFolders<AnyDriver>(folder, 'driver', shared);
   return { drivers: loaded, problems };
 }
 
@@ -33,10 +34,11 @@ export async function loadRepositories(folder: string): Promise<LoadedRepositori
 async function loadFolders<T extends { readonly name: string }>(
   folder: string,
   what: 'driver' | 'backend',
+  shared: readonly string[] = [],
 ): Promise<{ loaded: T[]; problems: string[] }> {
   const loaded: T[] = [];
   const problems: string[] = [];
-  const names = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const names = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory() && !shared.includes(entry.name));
   for (const { name } of names.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     const file = join(folder, name, `${what}.ts`);
     if (!existsSync(file)) {

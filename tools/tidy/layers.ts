@@ -1,13 +1,19 @@
 /**
  * Imports inside src point downwards only: to a strictly smaller rank of tools/layers.json or within the same folder. Adapters (drivers and their like) also stay
- * below the core, and each system's folder stays alone. Tests beside the code may reach wherever they need.
+ * below the core, and each system's folder stays alone, save for the few that are listed as shared by some of them. Tests beside the code may reach wherever they need.
  */
 import type { Finding } from './finding.ts';
 import type { SourceFile, SourceTree } from './source-tree.ts';
 
 export interface Layers {
   readonly ranks: Readonly<Record<string, number>>;
-  readonly adapters: { readonly folders: readonly string[]; readonly highestRank: number; readonly onlyImportedBy: readonly string[] };
+  readonly adapters: {
+    readonly folders: readonly string[];
+    readonly highestRank: number;
+    readonly onlyImportedBy: readonly string[];
+    /** Folders beside the systems' that no core sees: what several systems have in common because one server stands behind them. */
+    readonly shared?: readonly { readonly folder: string; readonly why: string; readonly onlyImportedBy: readonly string[] }[];
+  };
   readonly guarded: readonly { readonly folder: string; readonly why: string; readonly onlyImportedBy: readonly string[] }[];
 }
 
@@ -56,6 +62,7 @@ function judgeImport(from: string, to: string, layers: Layers): string | undefin
     // A file that lies beside the systems' folders chooses among them, as the registry does for drivers.
     const chooses = from.split('/').length === 3;
     if (!adapters.folders.includes(fromLayer) || chooses || adapterOf(from) === adapterOf(to)) return undefined;
+    if (adapters.shared?.some((each) => each.folder === adapterOf(to) && each.onlyImportedBy.includes(adapterOf(from)))) return undefined;
     return `${adapterOf(from)} and ${adapterOf(to)} are different systems and must not know each other`;
   }
   if (adapters.folders.includes(fromLayer) && toRank > adapters.highestRank) {
