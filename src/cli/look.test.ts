@@ -64,6 +64,7 @@ describe('validate and schema', () => {
       components: 3,
       files: ['toy.yaml'],
       notices: 0,
+      contradictions: [],
     });
   });
   it('names every fault with file, line and column, and ends with 2', async () => {
@@ -140,6 +141,20 @@ describe('status, check and why', () => {
   it('check: a platform that would survive is 0', async () => {
     expect((await run('check')).code).toBe(0);
     expect((await run('check --json')).json()).toMatchObject({ ready: true, problems: 0, hands: [] });
+  });
+  it('[X-04] check shows both lines of what the spec contradicts itself in; other commands say that there is something', async () => {
+    const objectives = 'objectives:\n  rto: 1h\n  rpo: 10s\n  scenarios:\n    total-loss: { rto: 2h, most: 4h }';
+    platform = new ToyPlatform(toySpecText('{ automatic: false, grace: 1s }').replace('objectives: { rto: 1m, rpo: 10s }', objectives));
+    const { out, code } = await run('check');
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /The spec contradicts itself:\n\ntoy\.yaml:\d+:\d+ {2}the platform may be gone for 1 h, and for 4 h[\s\S]*total-loss: \{ rto: 2h, most: 4h \}\n[\s\S]*rto: 1h\n[\s\S]*hint: /,
+    );
+    expect((await run('check --json')).json().contradictions).toEqual([
+      expect.objectContaining({ path: 'objectives.scenarios.total-loss.most', other: expect.objectContaining({ path: 'objectives.rto' }) }),
+    ]);
+    expect((await run('status')).err).toContain('the spec contradicts itself in 1 place: holdfast check shows both lines');
+    expect((await run('check')).err).toBe('');
   });
   it('why: what blocks, what would change it, and what was decided before', async () => {
     const { code, out } = await run('why');

@@ -50,17 +50,26 @@ export function openHost(options: GlobalOptions, wiring: Wiring): Host {
   return wiring.openHost({ logLevel: options.logLevel ?? 'warn', logTo: 'stderr' });
 }
 
-/** Loads the spec; on faults prints all of them, each with its line, and throws. */
+/**
+ * Loads the spec; on faults prints all of them, each with its line, and throws.
+ * @param showsContradictions the command itself shows where the spec contradicts itself
+ */
 export async function loadSpecOrExplain(
   options: GlobalOptions,
   wiring: Wiring,
   host: Host,
   resolveSecrets: boolean | 'repositories' = true,
+  showsContradictions = false,
 ): Promise<Spec> {
   const files = specFiles(options, wiring);
   try {
     const spec = await loadSpec(files, { catalog: wiring.catalog, repositories: wiring.repositories, host, resolveSecrets });
-    for (const notice of spec.notices) wiring.terminal.err(`note: ${notice.file}:${notice.line}: ${notice.message}`);
+    for (const notice of spec.notices) if (!notice.other) wiring.terminal.err(`note: ${notice.file}:${notice.line}: ${notice.message}`);
+    const count = contradictionsOf(spec).length;
+    if (count > 0 && !showsContradictions)
+      wiring.terminal.err(
+        `note: the spec contradicts itself in ${count} place${count === 1 ? '' : 's'}: holdfast check shows both lines of each`,
+      );
     return spec;
   } catch (thrown) {
     const faults = faultsOf(thrown);
@@ -69,7 +78,12 @@ export async function loadSpecOrExplain(
   }
 }
 
+/** The notices that have two places. */
+export const contradictionsOf = (spec: Spec) => spec.notices.filter((notice) => notice.other !== undefined);
+
 export interface SessionExtras {
+  /** The command itself shows where the spec contradicts itself. */
+  readonly showsContradictions?: boolean;
   /** The region that this machine is in, where it was given; else HOLDFAST_REGION says it. */
   readonly region?: string;
   /** Whether the work can do without a shared state that can't be reached, and says so. */
@@ -88,7 +102,7 @@ export async function withSession<T>(
   extras: SessionExtras = {},
 ): Promise<T> {
   const host = openHost(options, wiring);
-  const spec = await loadSpecOrExplain(options, wiring, host);
+  const spec = await loadSpecOrExplain(options, wiring, host, true, extras.showsContradictions);
   const region = regionOf(spec, extras.region, wiring, mode === 'serve');
   const open = () => openSession(options, wiring, mode, spec, host, { ...extras, ...(region === undefined ? {} : { region }) });
   const session = await (mode === 'serve' && spec.state ? untilTheStateAnswers(open, host, wiring.signal) : open());

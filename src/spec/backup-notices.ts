@@ -5,9 +5,9 @@
 import { formatDuration } from '../base/durations.ts';
 import type { BackupSpec, KeepSpec } from './backup-section.ts';
 import { dayMs, hourMs } from './bounded-duration.ts';
+import { Contradictions } from './contradictions.ts';
 import type { Fault, SpecPath } from './fault.ts';
-import { describePlace, faultAt } from './fault-collector.ts';
-import { type LocatedNode, nodeAt, placeAt } from './located-node.ts';
+import { type LocatedNode, nodeAt } from './located-node.ts';
 import type { RepositorySpec } from './repository-spec.ts';
 import { longestPauseMs } from './schedule-times.ts';
 import type { ComponentSpec, Objectives, RegionSpec } from './spec.ts';
@@ -29,27 +29,8 @@ interface Located {
   readonly pauseMs?: number;
 }
 
-class Notices {
-  readonly found: Fault[] = [];
-  readonly #root: LocatedNode;
-
-  constructor(root: LocatedNode) {
-    this.#root = root;
-  }
-
-  has(path: SpecPath): boolean {
-    return nodeAt(this.#root, path) !== undefined;
-  }
-
-  /** Of two places: the notice is shown at the first, and names the other. */
-  add(path: SpecPath, message: string, other: SpecPath, hint: string): void {
-    const place = describePlace(placeAt(this.#root, other, 'value'));
-    this.found.push(faultAt(placeAt(this.#root, path, 'value'), path, message, `${hint} (The other one is in ${place}.)`));
-  }
-}
-
 export function backupNotices(root: LocatedNode, parts: NoticeParts): readonly Fault[] {
-  const notices = new Notices(root);
+  const notices = new Contradictions(root);
   for (const component of parts.components.values()) {
     const located = locate(root, component);
     for (const one of located) {
@@ -91,7 +72,7 @@ function countedSpanMs(keep: KeepSpec, pauseMs: number): number {
 
 const keptMs = (keep: KeepSpec, pauseMs: number): number => Math.max(keep.forMs ?? 0, countedSpanMs(keep, pauseMs));
 
-function checkKeep({ backup, path, pauseMs }: Located, component: string, notices: Notices): void {
+function checkKeep({ backup, path, pauseMs }: Located, component: string, notices: Contradictions): void {
   const { keep } = backup;
   if (keep === undefined || pauseMs === undefined) return;
   const spanMs = keptMs(keep, pauseMs);
@@ -111,7 +92,7 @@ function checkKeep({ backup, path, pauseMs }: Located, component: string, notice
     );
 }
 
-function checkProofs({ backup, path, pauseMs }: Located, component: string, notices: Notices): void {
+function checkProofs({ backup, path, pauseMs }: Located, component: string, notices: Contradictions): void {
   if (backup.prove === undefined || backup.keep === undefined || pauseMs === undefined) return;
   const proofPauseMs = longestPauseMs(backup.prove.schedule, someInstantMs);
   const spanMs = keptMs(backup.keep, pauseMs);
@@ -125,7 +106,7 @@ function checkProofs({ backup, path, pauseMs }: Located, component: string, noti
 }
 
 /** Between the backups kept, only an archive that reaches as far back leads to any instant. */
-function checkArchive(located: readonly Located[], component: string, notices: Notices): void {
+function checkArchive(located: readonly Located[], component: string, notices: Contradictions): void {
   for (const archive of located.filter((one) => one.pauseMs === undefined)) {
     const archiveMs = archive.backup.keep?.forMs;
     if (archiveMs === undefined) continue;
@@ -151,7 +132,7 @@ function checkArchive(located: readonly Located[], component: string, notices: N
   }
 }
 
-function checkObjective(located: readonly Located[], component: ComponentSpec, objectives: Objectives, notices: Notices): void {
+function checkObjective(located: readonly Located[], component: ComponentSpec, objectives: Objectives, notices: Contradictions): void {
   const rpoMs = component.rpoMs ?? objectives.rpoMs;
   if (rpoMs === undefined || located.length === 0 || located.some((one) => one.pauseMs === undefined)) return;
   const best = [...located].sort((left, right) => (left.pauseMs as number) - (right.pauseMs as number))[0] as Located;
@@ -165,7 +146,12 @@ function checkObjective(located: readonly Located[], component: ComponentSpec, o
 }
 
 /** A copy in the region that is lost is no copy. */
-function checkRegions(located: readonly Located[], component: string, { regions, repositories }: NoticeParts, notices: Notices): void {
+function checkRegions(
+  located: readonly Located[],
+  component: string,
+  { regions, repositories }: NoticeParts,
+  notices: Contradictions,
+): void {
   const active = [...regions.values()].find((region) => region.role === 'active')?.name;
   const first = located[0];
   if (active === undefined || first === undefined) return;

@@ -2,8 +2,10 @@
  * A component's `backup` section: what of it is backed up, when or all the time, where to, what is kept, and how it is proven. Whether the driver can do what is asked for is checked
  * here too.
  */
+
 import { z } from 'zod';
 import { nearestWord } from '../base/nearest.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { type BackupKind, type ProofLevel, proofLevels } from '../contracts/backup.ts';
 import { duration, share } from '../contracts/options.ts';
 import { boundedDuration, dayMs } from './bounded-duration.ts';
@@ -317,8 +319,4 @@ function proveOf(prove: NonNullable<Written['prove']>, zone: string): ProveSpec 
     checks: prove.checks,
     targets: prove.targets,
   };
-}
-
-function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> };
 }

@@ -8,7 +8,7 @@
 import { HoldfastError } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
 
-export interface Fault extends JsonObject {
+export interface FaultPlace extends JsonObject {
   readonly file: string;
   /** From 1. */
   readonly line: number;
@@ -16,8 +16,13 @@ export interface Fault extends JsonObject {
   readonly column: number;
   /** `components.orders-db.sites.us-east-1.url`; empty for the file as a whole. */
   readonly path: string;
+}
+
+export interface Fault extends FaultPlace {
   readonly message: string;
   readonly hint: string;
+  /** Of a contradiction: the place that says otherwise. */
+  readonly other?: FaultPlace;
   /** Where the text that begins at this place ends, when that text may be a secret. */
   readonly conceal?: { readonly line: number; readonly column: number };
 }
@@ -101,18 +106,20 @@ function drawLine({ shown, column }: { readonly shown: string; readonly column: 
   return [`  ${number} | ${text}`, `  ${' '.repeat(number.length)} | ${' '.repeat(Math.max(0, offset))}^`];
 }
 
-/** For people: `file:line:column  message`, the line itself with a caret, and the hint. `sources` maps file names to their texts; a file that is not in it is shown without its line. */
+/** For people: `file:line:column  message`, the line itself with a caret (of a contradiction both lines), and the hint. `sources` maps file names to their texts; a file that is not in it is shown without its line. */
 export function formatFaults(faults: readonly Fault[], sources: ReadonlyMap<string, string>): string {
   const lines = new Map([...sources].map(([file, text]) => [file, text.split(/\r?\n/)]));
-  const blocks = faults.map((fault) => {
-    const text = lines.get(fault.file)?.[fault.line - 1];
-    return [
+  const drawn = ({ file, line, column }: FaultPlace): string[] => {
+    const text = lines.get(file)?.[line - 1];
+    return text === undefined ? [] : drawLine(concealLine(text, column, concealedStretches(text, line, file, faults)), line);
+  };
+  const blocks = faults.map((fault) =>
+    [
       `${fault.file}:${fault.line}:${fault.column}  ${fault.message}`,
-      ...(text === undefined
-        ? []
-        : drawLine(concealLine(text, fault.column, concealedStretches(text, fault.line, fault.file, faults)), fault.line)),
+      ...drawn(fault),
+      ...(fault.other ? drawn(fault.other) : []),
       ...(fault.hint === '' ? [] : [`  hint: ${fault.hint}`]),
-    ].join('\n');
-  });
+    ].join('\n'),
+  );
   return blocks.join('\n\n');
 }

@@ -9,19 +9,11 @@ import { assert } from '../base/assert.ts';
 import type { Json, JsonObject } from '../base/json.ts';
 import type { AnyDriver, DriverCatalog } from '../contracts/driver.ts';
 import { componentCommonSchema } from './component-schema.ts';
+import { objectivesSchema } from './objectives-schema.ts';
 import { channelSchema, drillSchema } from './planned-sections.ts';
 import { type RepositoryKind, type RepositoryKinds, repositoryCommonSchema } from './repository-section.ts';
 import { isSecretSchema, type Schema } from './schema-shape.ts';
-import {
-  failbackSchema,
-  failoverSchema,
-  handsSchema,
-  nameSchema,
-  objectivesSchema,
-  regionSchema,
-  specVersion,
-  watchSchema,
-} from './section-schemas.ts';
+import { failbackSchema, failoverSchema, handsSchema, nameSchema, regionSchema, specVersion, watchSchema } from './section-schemas.ts';
 import { controllersSchema, stateSchema } from './state-section.ts';
 
 const draft = 'https://json-schema.org/draft/2020-12/schema';

@@ -17,13 +17,15 @@ import { FaultCollector } from './fault-collector.ts';
 import { childOf, entriesOf, type LocatedNode, plainValue } from './located-node.ts';
 import { mergeFiles } from './merge-files.ts';
 import { noticesOf } from './notices.ts';
+import { objectiveNotices } from './objective-notices.ts';
+import { objectivesSchema } from './objectives-schema.ts';
 import { parseYaml } from './parse-yaml.ts';
 import { channelSchema, drillSchema } from './planned-sections.ts';
 import { readComponent } from './read-component.ts';
 import { type RepositoryKinds, readRepository } from './repository-section.ts';
 import type { RepositorySpec } from './repository-spec.ts';
 import { SecretPlacement } from './secret-placement.ts';
-import { failbackSchema, failoverSchema, nameSchema, objectivesSchema, regionSchema, specVersion, watchSchema } from './section-schemas.ts';
+import { failbackSchema, failoverSchema, nameSchema, regionSchema, specVersion, watchSchema } from './section-schemas.ts';
 import type { ComponentSpec, RegionSpec, Spec } from './spec.ts';
 import { readControllers, readState } from './state-section.ts';
 
@@ -244,7 +246,11 @@ async function readSpec(
     controllers,
     ...(repositories === undefined ? {} : { repositories }),
     ...planned,
-    notices: [...noticesOf(root), ...backupNotices(root, { objectives, regions, components, repositories: repositories ?? new Map() })],
+    notices: [
+      ...noticesOf(root),
+      ...objectiveNotices(root, { objectives, components, watch, failover }),
+      ...backupNotices(root, { objectives, regions, components, repositories: repositories ?? new Map() }),
+    ],
     files: [...sources.keys()],
     digest: hashJson([...sources.values()]),
   };

@@ -2,13 +2,15 @@
  * The schemas of the spec's own sections, one for each top-level key that the core acts on. Their input is what people write (kebab-case, `10s`, `80%`), their
  * output what the core works from (camelCase, milliseconds, shares). Each key has a description and examples, from which the JSON Schema is made.
  */
+
 import { z } from 'zod';
 import { parseDurationMs } from '../base/durations.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { parseShare } from '../base/sizes.ts';
+import { withoutUndefined } from '../base/without-undefined.ts';
 import { share } from '../contracts/options.ts';
 import { boundedDuration, dayMs, hourMs } from './bounded-duration.ts';
-import type { FailbackPolicy, FailoverPolicy, HandsSpec, Objectives, RegionRole, WatchPolicy } from './spec.ts';
+import type { FailbackPolicy, FailoverPolicy, HandsSpec, RegionRole, WatchPolicy } from './spec.ts';
 
 export const specVersion = 'v1';
 
@@ -30,32 +32,10 @@ export const nameSchema = z
     pattern: '^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$',
   });
 
-const positiveShare = (description: string, example: string) =>
+export const positiveShare = (description: string, example: string) =>
   share(description)
     .refine((value) => value > 0, { error: 'this share must be above 0%', params: { hint: `Write a percentage above 0%: ${example}.` } })
     .meta({ description, examples: [example] });
-
-function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>;
-  };
-}
-
-export const objectivesSchema = z
-  .strictObject({
-    rto: boundedDuration('Recovery time objective: how long the platform may be gone', 1, 30 * dayMs, ['5m']).optional(),
-    rpo: boundedDuration(
-      'Recovery point objective: how much of the newest data may be lost, as the time in which it was written',
-      0,
-      30 * dayMs,
-      ['0s', '15m'],
-    ).optional(),
-    availability: positiveShare('The share of time in which the platform works', '99.9%').optional(),
-  })
-  .transform(
-    (value): Objectives => withoutUndefined({ rtoMs: value.rto, rpoMs: value.rpo, availability: value.availability }) as Objectives,
-  )
-  .meta({ description: 'What the platform may cost its users when a region is lost' });
 
 export const regionSchema = z
   .strictObject({

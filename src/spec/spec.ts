@@ -87,10 +87,24 @@ export interface FailbackPolicy {
   readonly abortWhen?: { readonly errorRateAbove?: number; readonly p95AboveMs?: number };
 }
 
+/** process: one pod or process · node: one machine · zone: one availability zone · region · quorum: too few members left to decide · corruption: wrong data · total-loss: everything but the backups */
+export const failureKinds = ['process', 'node', 'zone', 'region', 'quorum', 'corruption', 'total-loss'] as const;
+export type FailureKind = (typeof failureKinds)[number];
+
+export interface ScenarioObjective {
+  /** Longer is a warning. */
+  readonly rtoMs?: number;
+  /** Longer is a breach; undefined: as `rtoMs`. */
+  readonly mostMs?: number;
+  readonly rpoMs?: number;
+}
+
 export interface Objectives {
   readonly rtoMs?: number;
   readonly rpoMs?: number;
   readonly availability?: number;
+  /** For kinds of failure with objectives of their own. */
+  readonly scenarios?: ReadonlyMap<FailureKind, ScenarioObjective>;
 }
 
 /** Where the state lives that several controllers share. */
@@ -142,7 +156,7 @@ export interface Spec {
   /** Read and kept; not acted on yet. */
   readonly drills?: readonly DrillSpec[];
   readonly tell?: ReadonlyMap<string, ChannelSpec>;
-  /** What is no fault, but people should know: sections that are read and have no effect yet. */
+  /** What is no fault, but people should know: sections that are read and have no effect yet; and, with `other`, two places that contradict each other. */
   readonly notices: readonly Fault[];
   /** The files it was read from, in order. */
   readonly files: readonly string[];

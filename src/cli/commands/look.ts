@@ -14,18 +14,20 @@ import type { Plan } from '../../plans/plan.ts';
 import { specJsonSchema } from '../../spec/json-schema.ts';
 import { listExecutions, loadExecution } from '../../state/journal.ts';
 import { backupFaultLines } from '../render/backup-status-text.ts';
+import { contradictionLines } from '../render/contradiction-text.ts';
 import { executionText } from '../render/execution-text.ts';
 import { faultLine } from '../render/fault-text.ts';
 import { fleetLines } from '../render/fleet-text.ts';
 import { planText } from '../render/plan-text.ts';
 import { faultLines, readinessLine, statusText, whyText } from '../render/status-text.ts';
-import { loadSpecOrExplain, openHost, type Session, specFiles, withSession } from '../session.ts';
+import { contradictionsOf, loadSpecOrExplain, openHost, type Session, specFiles, withSession } from '../session.ts';
 import { table } from '../terminal.ts';
 import type { CommandContext } from './context.ts';
 
 export async function validate(context: CommandContext, options: { readonly secrets: boolean }): Promise<void> {
   const { wiring } = context;
-  const spec = await loadSpecOrExplain(context.options, wiring, openHost(context.options, wiring), options.secrets);
+  const host = openHost(context.options, wiring);
+  const spec = await loadSpecOrExplain(context.options, wiring, host, options.secrets, true);
   const counts = {
     name: spec.name,
     regions: spec.regions.size,
@@ -33,12 +35,13 @@ export async function validate(context: CommandContext, options: { readonly secr
     files: specFiles(context.options, wiring),
     notices: spec.notices.length,
   };
+  const contradictions = contradictionsOf(spec);
   context.answer(
-    `${counts.files.join(', ')}: ${spec.name} is well formed: ${countOf(counts.regions, 'region')}, ${countOf(counts.components, 'component')}`,
-    {
-      ...counts,
-      valid: true,
-    },
+    [
+      ...(await contradictionLines(contradictions, specFiles(context.options, wiring), host, context.palette)),
+      `${counts.files.join(', ')}: ${spec.name} is well formed: ${countOf(counts.regions, 'region')}, ${countOf(counts.components, 'component')}`,
+    ].join('\n'),
+    { ...counts, contradictions, valid: true },
   );
 }
 
@@ -84,21 +87,33 @@ export async function check(context: CommandContext, options: StandsIn = {}): Pr
     const faults = readiness.flatMap((each) => each.faults);
     const others = [...hands, ...(fleet?.faults ?? []), ...state.faults];
     const problems = [...faults, ...others].filter(isProblem).length + backups.filter(isProblem).length;
-    const warnings = faults.length + others.length + backups.length - problems;
+    const contradictions = contradictionsOf(session.spec);
+    const warnings = faults.length + others.length + backups.length + contradictions.length - problems;
     const lines = [
       ...(fleet ? fleetLines(fleet, palette) : []),
       ...readiness.flatMap((each) => [readinessLine(each, palette), ...faultLines(each, palette)]),
       ...[...hands, ...state.faults].map((fault) => faultLine(fault, palette)),
       ...backupFaultLines(backups, palette),
+      ...(await contradictionLines(contradictions, specFiles(context.options, context.wiring), session.host, palette)),
       '',
       `${session.control.watch.observations.size} sites looked at, ${warnings} warning${warnings === 1 ? '' : 's'}, ${problems} problem${problems === 1 ? '' : 's'}`,
     ];
     if (state.report) lines.push(palette.dim(`state: ${state.report.kind}, ${formatSize(state.report.sizeBytes)}`));
     const ready = active.ready && !others.some(isProblem) && !backups.some(isProblem);
-    context.answer(lines.join('\n'), { ready, readiness, hands, backups, ...(fleet ? { fleet } : {}), state, warnings, problems });
+    context.answer(lines.join('\n'), {
+      ready,
+      readiness,
+      hands,
+      backups,
+      contradictions,
+      ...(fleet ? { fleet } : {}),
+      state,
+      warnings,
+      problems,
+    });
     if (!ready) context.exitCode = 3;
   };
-  await withSession(context.options, context.wiring, 'look', work, extras(options));
+  await withSession(context.options, context.wiring, 'look', work, { ...extras(options), showsContradictions: true });
 }
 
 export async function status(context: CommandContext, options: StandsIn & { readonly watch?: boolean }): Promise<void> {
