@@ -147,7 +147,10 @@ async function measure(): Promise<readonly Way[]> {
   const alone = { ...environment, HOLDFAST_STATE: join(directory, 'nobody') };
   const served = { ...environment, HOLDFAST_STATE: join(directory, 'served') };
   const ways: Way[] = [];
+  // What any program on Node costs on this machine, at this moment.
+  const floor = () => run([process.execPath, '-e', '0'], alone);
   const add = (name: string, push: Way['push']): void => void ways.push({ name, push, tookMs: [] });
+  add('node', floor);
   add('command', (segment) => run([program, 'wal-push', segment, '--component', 'command'], alone));
   add('alone', (segment) => run([quick, segment, '--component', 'alone'], alone));
   add('served', (segment) => run([quick, segment, '--component', 'served'], served));
@@ -181,6 +184,7 @@ const milliseconds = (all: readonly number[]) => {
 };
 
 const words: Readonly<Record<string, string>> = {
+  node: 'node -e 0: the floor',
   command: 'holdfast wal-push',
   alone: 'holdfast-wal-push, nobody serving',
   served: 'holdfast-wal-push, through serve',

@@ -115,7 +115,7 @@ export class Archive implements ArchiveWriter {
     await this.#parts.store.backend.barrier();
     const facts = { digest: await this.#archive.plainDigest.of(bytes), bytes: bytes.length, slices };
     const objectName = encodeLogName(name);
-    return await this.#putBlock(objectName, await encodeSlicedLog(this.#archive, objectName, facts, this.#parts.store.host.random), true);
+    return await this.#putBlock(objectName, encodeSlicedLog(this.#archive, objectName, facts, this.#parts.store.host.random), true);
   }
 
   async #joinSlices(name: string, slices: number, totalBytes: number): Promise<Uint8Array> {

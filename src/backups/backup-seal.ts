@@ -26,29 +26,25 @@ export interface BackupNames {
 }
 
 /** A new key where the repository is encrypted. */
-export async function makeBackupSeal(names: BackupNames, keys: RepositoryKeys | undefined, random: Random): Promise<BackupSeal> {
-  if (keys === undefined) return await sealWith(names, undefined, undefined);
+export function makeBackupSeal(names: BackupNames, keys: RepositoryKeys | undefined, random: Random): BackupSeal {
+  if (keys === undefined) return sealWith(names, undefined, undefined);
   const key = random.bytes(keyBytes);
-  return await sealWith(names, key, keys.wrapBackupKey(key, names.component, names.backupId, random));
+  return sealWith(names, key, keys.wrapBackupKey(key, names.component, names.backupId, random));
 }
 
 /** The key that the manifest carries. */
-export async function openBackupSeal(
-  names: BackupNames,
-  keys: RepositoryKeys | undefined,
-  wrapped: WrappedKey | undefined,
-): Promise<BackupSeal> {
-  if (keys === undefined) return await sealWith(names, undefined, undefined);
+export function openBackupSeal(names: BackupNames, keys: RepositoryKeys | undefined, wrapped: WrappedKey | undefined): BackupSeal {
+  if (keys === undefined) return sealWith(names, undefined, undefined);
   // Its MAC was checked already, so this is ours to answer for: an encrypted repository never reads an unsealed backup.
   assert(wrapped !== undefined, 'a manifest in an encrypted repository has a wrapped key');
-  return await sealWith(names, keys.unwrapBackupKey(wrapped, names.component, names.backupId), wrapped);
+  return sealWith(names, keys.unwrapBackupKey(wrapped, names.component, names.backupId), wrapped);
 }
 
-async function sealWith(names: BackupNames, key: Uint8Array | undefined, wrapped: WrappedKey | undefined): Promise<BackupSeal> {
+function sealWith(names: BackupNames, key: Uint8Array | undefined, wrapped: WrappedKey | undefined): BackupSeal {
   const { repositoryId, component, backupId } = names;
   return {
     seal: key === undefined ? undefined : openSeal(deriveKey(key, 'holdfast/1/pieces')),
-    plainDigest: await openPlainDigest(key === undefined ? undefined : deriveKey(key, 'holdfast/1/plain-digests')),
+    plainDigest: openPlainDigest(key === undefined ? undefined : deriveKey(key, 'holdfast/1/plain-digests')),
     // Without encryption nothing of it is secret; the fingerprint is keyed all the same, so that drivers know one form only.
     fingerprintKey: deriveKey(
       key ?? new TextEncoder().encode(repositoryId),

@@ -33,7 +33,7 @@ export interface BackupRequest {
 
 export async function beginBackupWriting(parts: RepositoryParts, request: BackupRequest): Promise<BackupWriting> {
   const names = { repositoryId: parts.facts.id, component: request.component, backupId: request.backupId };
-  const seal = await makeBackupSeal(names, parts.keys, parts.store.host.random);
+  const seal = makeBackupSeal(names, parts.keys, parts.store.host.random);
   return new OngoingBackup(parts, request, seal);
 }
 

@@ -19,12 +19,17 @@ import {
   nonceBytes,
   openPlainDigest,
   openSeal,
+  openStoredDigest,
   type PlainDigest,
   type Seal,
+  tagBytes,
 } from './sealing.ts';
 
 /** Logs come every few seconds and are pushed while a database waits: the fastest level, which costs a few per cent of space. */
 const logCompressionLevel = 1;
+
+/** Sealed and digested while it is in the processor's cache. */
+const sliceBytes = 65_536;
 
 export interface ArchiveSeal {
   readonly repositoryId: string;
@@ -51,18 +56,13 @@ export interface LogHeader extends JsonObject {
   readonly slices?: number;
 }
 
-export async function openArchiveSeal(
-  repositoryId: string,
-  component: string,
-  identity: string,
-  keys: RepositoryKeys | undefined,
-): Promise<ArchiveSeal> {
+export function openArchiveSeal(repositoryId: string, component: string, identity: string, keys: RepositoryKeys | undefined): ArchiveSeal {
   const key = keys?.archiveKey(component, identity);
   return {
     repositoryId,
     prefix: archivePrefix(component, identity),
     seal: key === undefined ? undefined : openSeal(deriveKey(key, 'holdfast/1/logs')),
-    plainDigest: await openPlainDigest(key === undefined ? undefined : deriveKey(key, 'holdfast/1/plain-digests')),
+    plainDigest: openPlainDigest(key === undefined ? undefined : deriveKey(key, 'holdfast/1/plain-digests')),
     words: (objectName) => associatedText(['holdfast/1/log', repositoryId, encodeName(component), encodeName(identity), objectName]),
   };
 }
@@ -75,43 +75,63 @@ export interface LogBlock {
 
 /** `objectName` is the object's name without the archive's prefix. */
 export async function encodeLogBlock(archive: ArchiveSeal, objectName: string, plain: Uint8Array, random: Random): Promise<LogBlock> {
-  const [digest, body] = await Promise.all([archive.plainDigest.of(plain), deflate(plain, logCompressionLevel)]);
-  return await finishBlock(archive, objectName, { digest, bytes: plain.length, codec: body.codec }, body.bytes, random);
+  // While the thread pool compresses. To have it digest too would cost a copy of the log, which takes longer than the digest.
+  const [body, digest] = await Promise.all([deflate(plain, logCompressionLevel), digestHere(archive.plainDigest, plain)]);
+  return finishBlock(archive, objectName, { digest, bytes: plain.length, codec: body.codec }, body.bytes, random);
 }
 
 /** The object that stands for a log in slices. Its seal covers no bytes, but its name and number of slices. */
-export async function encodeSlicedLog(
+export function encodeSlicedLog(
   archive: ArchiveSeal,
   objectName: string,
   facts: { readonly digest: string; readonly bytes: number; readonly slices: number },
   random: Random,
-): Promise<LogBlock> {
+): LogBlock {
   const list = new TextEncoder().encode(`${facts.slices}`);
-  return await finishBlock(archive, objectName, { ...facts, codec: 'none' }, list, random);
+  return finishBlock(archive, objectName, { ...facts, codec: 'none' }, list, random);
 }
 
-async function finishBlock(
-  archive: ArchiveSeal,
-  objectName: string,
-  facts: { readonly digest: string; readonly bytes: number; readonly codec: Codec; readonly slices?: number },
-  body: Uint8Array,
-  random: Random,
-): Promise<LogBlock> {
-  const nonce = archive.seal === undefined ? undefined : random.bytes(nonceBytes);
-  const payload = archive.seal === undefined || nonce === undefined ? body : archive.seal.seal(body, nonce, archive.words(objectName));
-  const header: LogHeader = {
-    holdfast: 'log',
-    format: formatVersion,
-    repository: archive.repositoryId,
-    object: archive.prefix + objectName,
-    ...facts,
-    stored:
-      body === payload && facts.codec === 'none' && archive.seal === undefined && facts.slices === undefined
-        ? facts.digest
-        : await digestStored(payload),
-    ...(nonce === undefined ? {} : { nonce: Buffer.from(nonce).toString('base64') }),
+async function digestHere(plainDigest: PlainDigest, plain: Uint8Array): Promise<string> {
+  const running = plainDigest.begin();
+  running.update(plain);
+  return running.finish();
+}
+
+type BlockFacts = Pick<LogHeader, 'digest' | 'bytes' | 'codec'> & { readonly slices?: number };
+
+function finishBlock(archive: ArchiveSeal, objectName: string, facts: BlockFacts, body: Uint8Array, random: Random): LogBlock {
+  const { seal } = archive;
+  const nonce = seal === undefined ? undefined : random.bytes(nonceBytes);
+  const headerWith = (stored: string): Uint8Array => {
+    const header: LogHeader = {
+      holdfast: 'log',
+      format: formatVersion,
+      repository: archive.repositoryId,
+      object: archive.prefix + objectName,
+      ...facts,
+      stored,
+      ...(nonce === undefined ? {} : { nonce: Buffer.from(nonce).toString('base64') }),
+    };
+    return encodeJson(header);
   };
-  return { object: archive.prefix + objectName, content: Buffer.concat([encodeJson(header), payload]), digest: facts.digest };
+  // All digests are of one length: the bytes are sealed straight into their place, and the line before them is written when their digest is known.
+  const headerBytes = headerWith(facts.digest).length;
+  const content = new Uint8Array(headerBytes + body.length + (seal === undefined ? 0 : tagBytes));
+  const payload = content.subarray(headerBytes);
+  const running = seal === undefined || nonce === undefined ? undefined : seal.begin(nonce, archive.words(objectName));
+  const stored = openStoredDigest();
+  for (let at = 0; at < body.length; at += sliceBytes) {
+    const slice = body.subarray(at, at + sliceBytes);
+    if (running === undefined) payload.set(slice, at);
+    else running.into(payload.subarray(at, at + sliceBytes), slice);
+    stored.update(payload.subarray(at, at + slice.length));
+  }
+  if (running !== undefined) {
+    payload.set(running.tag(), body.length);
+    stored.update(payload.subarray(body.length));
+  }
+  content.set(headerWith(stored.finish()), 0);
+  return { object: archive.prefix + objectName, content, digest: facts.digest };
 }
 
 /** The first line and the plain bytes, both checked. */

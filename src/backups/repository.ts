@@ -122,7 +122,7 @@ export class Repository implements BackupRepository {
 
   async openArchive(component: string, identity: string): Promise<ArchiveWriter> {
     this.#needKey();
-    return new Archive(this.#parts, component, identity, await openArchiveSeal(this.id, component, identity, this.#parts.keys));
+    return new Archive(this.#parts, component, identity, openArchiveSeal(this.id, component, identity, this.#parts.keys));
   }
 
   async readCatalogue(component?: string): Promise<Catalogue> {
@@ -233,7 +233,7 @@ export class Repository implements BackupRepository {
     const { store, keys } = this.#parts;
     const names = { repositoryId: this.id, component: manifest.head.component, backupId: manifest.head.backup };
     const canOpen = !this.encrypted || keys !== undefined;
-    return { store, manifest, seal: canOpen ? await openBackupSeal(names, keys, manifest.head.key) : undefined };
+    return { store, manifest, seal: canOpen ? openBackupSeal(names, keys, manifest.head.key) : undefined };
   }
 
   async #findArchive(component: string, identity: string): Promise<ArchiveReader | undefined> {

@@ -5,7 +5,17 @@
  * Invariant: a sealed block opens only with its key, its nonce and the very words (associated data) that it was sealed for: a block that was moved elsewhere does not open.
  * Where nothing is encrypted, digests of plain bytes are plain SHA-256; where it is, they are keyed, so that nobody without the key can tell whether a known file is in a backup.
  */
-import { type Cipheriv, createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, subtle } from 'node:crypto';
+import {
+  type Cipheriv,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  type Hash,
+  type Hmac,
+  hkdfSync,
+  subtle,
+} from 'node:crypto';
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdCompressSync, zstdDecompress } from 'node:zlib';
 import { assert } from '../base/assert.ts';
@@ -46,16 +56,28 @@ export interface RunningDigest {
   finish(): string;
 }
 
-export async function openPlainDigest(key: Uint8Array | undefined): Promise<PlainDigest> {
-  const hmacKey =
-    key === undefined ? undefined : await subtle.importKey('raw', key as Bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+export function openPlainDigest(key: Uint8Array | undefined): PlainDigest {
+  // Only where it is used: what pushes a log while a database waits needs none of WebCrypto.
+  let hmacKey: ReturnType<typeof importHmacKey> | undefined;
   return {
-    of: async (bytes) => (hmacKey === undefined ? await digestStored(bytes) : toHex(await subtle.sign('HMAC', hmacKey, bytes as Bytes))),
-    begin: () => {
-      const running = key === undefined ? createHash('sha256') : createHmac('sha256', key);
-      return { update: (bytes) => void running.update(bytes), finish: () => running.digest('hex') };
+    of: async (bytes) => {
+      if (key === undefined) return await digestStored(bytes);
+      hmacKey ??= importHmacKey(key);
+      return toHex(await subtle.sign('HMAC', await hmacKey, bytes as Bytes));
     },
+    begin: () => (key === undefined ? openStoredDigest() : running(createHmac('sha256', key))),
   };
+}
+
+const importHmacKey = (key: Uint8Array) => subtle.importKey('raw', key as Bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+
+/** `digestStored` of bytes that come little by little. */
+export function openStoredDigest(): RunningDigest {
+  return running(createHash('sha256'));
+}
+
+function running(digest: Hash | Hmac): RunningDigest {
+  return { update: (bytes) => void digest.update(bytes), finish: () => digest.digest('hex') };
 }
 
 /** AES-256-GCM. The sealed form is the ciphertext with the tag of 16 bytes at its end. */

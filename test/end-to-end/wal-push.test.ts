@@ -1,6 +1,6 @@
 /** What a database's archive command does: each way of pushing a log file, and each way in which it must fail. No server is needed: a log file says whose it is. */
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -29,11 +29,13 @@ repositories:
   main: { driver: filesystem, path: "${at('store')}", encryption: { key: { file: "${at('key')}" } } }
 `;
 
-function run(program: string, ...words: string[]): Promise<{ code: number; out: string; err: string }> {
+const run = (program: string, ...words: string[]) => start(process.execPath, [program, ...words]);
+
+function start(program: string, words: readonly string[]): Promise<{ code: number; out: string; err: string }> {
   // The password of the database is not set: pushing a log needs none.
   const env = { PATH: process.env.PATH, HOME: directory, HOLDFAST_SPEC: at('spec.yaml'), HOLDFAST_STATE: at('state') };
   return new Promise((resolve) =>
-    execFile(process.execPath, [program, ...words], { cwd: at('data'), env, timeout: 60_000 }, (error, out, err) =>
+    execFile(program, [...words], { cwd: at('data'), env, timeout: 60_000 }, (error, out, err) =>
       resolve({ code: error === null ? 0 : Number(error.code ?? 1), out, err }),
     ),
   );
@@ -91,6 +93,23 @@ it('goes the long way the first time, and then the quick one for as long as noth
   expect(await push(await writeSegment(3))).toMatchObject({ code: 0, out: expect.stringContaining('is kept in main') });
   await writeFile(file, JSON.stringify({ ...(await remembered()).content, repository: 'remembered', version: 'another' }));
   expect(await push(await writeSegment(4))).toMatchObject({ code: 0, out: expect.stringContaining('is kept in main') });
+});
+
+it('takes the same quick way as holdfast wal-push, and through links to where it is installed', async () => {
+  const bin = fileURLToPath(new URL('../../bin/', import.meta.url));
+  expect(await push(await writeSegment(8))).toMatchObject({ code: 0 });
+  const { file, content } = await remembered();
+  await writeFile(file, JSON.stringify({ ...content, repository: 'remembered' }));
+  const words = async (number: number) => [join('pg_wal', await writeSegment(number)), '--component', 'db'];
+  const quickly = { code: 0, out: expect.stringContaining('is kept in remembered') };
+  expect(await start(join(bin, 'holdfast'), ['wal-push', ...(await words(9))])).toMatchObject(quickly);
+  await symlink(join(bin, 'holdfast-wal-push'), at('absolute'));
+  await symlink('absolute', at('relative'));
+  expect(await start(at('relative'), await words(10))).toMatchObject(quickly);
+  // What the quick one does not know itself is the whole program's to say.
+  expect(await start(join(bin, 'holdfast'), ['wal-push', '--help'])).toMatchObject({ code: 0, out: expect.stringContaining('Usage') });
+  const unknown = await start(join(bin, 'holdfast'), ['wal-push', '--no-such-option']);
+  expect(unknown.code).toBe(2);
 });
 
 it('fails where the archive has other content under the name, and where the file is of another server', async () => {
