@@ -6,6 +6,7 @@ import type { Secret } from '../base/secret.ts';
 import type { DriverBackups } from './backup.ts';
 import type { Canary } from './canary.ts';
 import type { Evidence, Reading } from './observation.ts';
+import type { Replication } from './replication.ts';
 import type { SiteContext } from './site-context.ts';
 import type { SiteVerb, Verb } from './verbs.ts';
 
@@ -29,7 +30,7 @@ export interface Site {
   subscribe?(listener: (evidence: Evidence) => void): () => void;
   /** The verbs this site can do as it is configured (a site without hands lacks those that need them). */
   readonly verbs: Readonly<Partial<Record<SiteVerb, Verb>>>;
-  /** `fence` with `byHands` ends it for certain, whatever state it is in, for as long as commands can be run on its host. */
+  /** `fence` with `byHands` ends it for certain, whatever state it is in, for as long as commands can be run on its host; `thaw` with `byLease` takes that back. */
   readonly fencesByHands?: boolean;
   /** The epoch that the system itself carries: under which it was last promoted or routed to. Undefined where none was taken down. Errors as those of a verb. */
   readEpoch?(signal: AbortSignal): Promise<number | undefined>;
@@ -67,7 +68,7 @@ export interface Driver<C = never, S = never> {
   validate?(component: {
     readonly options: C;
     readonly sites: ReadonlyMap<string, S>;
-    readonly replication: 'synchronous' | 'asynchronous';
+    readonly replication: Replication;
   }): readonly { readonly path: readonly (string | number)[]; readonly message: string; readonly hint: string }[];
   open(context: SiteContext<C, S>): Site;
   /** Where the system's data can be backed up, archived, restored and proven. */

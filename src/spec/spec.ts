@@ -3,6 +3,8 @@
  */
 import type { Secret } from '../base/secret.ts';
 import type { DriverKind } from '../contracts/driver.ts';
+import type { Replication } from '../contracts/replication.ts';
+import type { BackupPurpose, PurposeObjective } from './backup-purpose.ts';
 import type { BackupSpec } from './backup-section.ts';
 import type { Fault } from './fault.ts';
 import type { ChannelSpec, DrillSpec } from './planned-sections.ts';
@@ -44,7 +46,7 @@ export interface ComponentSpec {
   readonly vital: boolean;
   /** Components that must work before this one can. */
   readonly needs: readonly string[];
-  readonly replication: 'synchronous' | 'asynchronous';
+  readonly replication: Replication;
   /** Overrides of the platform's objectives. */
   readonly rpoMs?: number;
   readonly canaryEveryMs: number;
@@ -105,6 +107,8 @@ export interface Objectives {
   readonly availability?: number;
   /** For kinds of failure with objectives of their own. */
   readonly scenarios?: ReadonlyMap<FailureKind, ScenarioObjective>;
+  /** What backups are for, and how far back each purpose reaches. */
+  readonly backups?: ReadonlyMap<BackupPurpose, PurposeObjective>;
 }
 
 /** Where the state lives that several controllers share. */

@@ -7,6 +7,7 @@ import { fail } from '../../base/errors.ts';
 import type { Json, JsonObject } from '../../base/json.ts';
 import { Secret } from '../../base/secret.ts';
 import type { Clock, TcpConnection } from '../../host/host.ts';
+import type { Replication } from '../../contracts/replication.ts';
 import type { HandsSpec } from '../../spec/spec.ts';
 
 /** All that is needed to fence a region without the spec, the state and the controller. */
@@ -20,7 +21,7 @@ export interface GuardSetup {
 export interface GuardedComponent {
   readonly name: string;
   readonly driver: string;
-  readonly replication: 'synchronous' | 'asynchronous';
+  readonly replication: Replication;
   readonly options: unknown;
   readonly sites: Readonly<Record<string, unknown>>;
   readonly hands: HandsSpec | undefined;

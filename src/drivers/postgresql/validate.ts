@@ -1,4 +1,5 @@
 /** Faults in a component that its schemas can't see. */
+import type { Replication } from '../../contracts/replication.ts';
 import { type ComponentOptions, memberOf, type SiteOptions } from './options.ts';
 
 interface Fault {
@@ -10,7 +11,7 @@ interface Fault {
 export function validateComponent(component: {
   readonly options: ComponentOptions;
   readonly sites: ReadonlyMap<string, SiteOptions>;
-  readonly replication: 'synchronous' | 'asynchronous';
+  readonly replication: Replication;
 }): readonly Fault[] {
   const faults: Fault[] = [];
   const addresses = new Map<string, string>();
