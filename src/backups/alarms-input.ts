@@ -18,7 +18,8 @@ export type BackupAlarm =
   | 'archive-stopped'
   | 'archive-lag'
   | 'key-unreachable'
-  | 'record-unreadable';
+  | 'record-unreadable'
+  | 'purpose-unserved';
 
 export interface BackupFault {
   readonly alarm: BackupAlarm;

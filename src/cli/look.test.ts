@@ -127,6 +127,18 @@ describe('status, check and why', () => {
     for (const site of sites) expect(site.ageMs).toBeLessThan(7_000);
     await server.stop();
   });
+  it('[S1-40] a purpose of backups that nothing serves: red in check, with both lines', async () => {
+    const text = toySpecText('{ automatic: false, grace: 1s }').replace('rpo: 10s }', 'rpo: 10s, backups: { corruption: 30d } }');
+    platform = new ToyPlatform(text);
+    const check = await run('check');
+    expect(check.code).toBe(3);
+    expect(check.out).toContain('no backup of db is for corruption');
+    expect(check.out).toMatch(/\d+ \| objectives: \{.*backups: \{ corruption: 30d \}/);
+    expect((await run('check --json')).json()).toMatchObject({
+      ready: false,
+      backups: [{ alarm: 'purpose-unserved', severity: 'problem', component: 'db', subject: 'corruption' }],
+    });
+  });
   it('at risk: exit code 3, and what stands in the way', async () => {
     platform.world.site('db', 'west').alive = false;
     const status = await run('status');

@@ -3,10 +3,10 @@
  * both places. Pure.
  */
 import { formatDuration } from '../base/durations.ts';
-import type { BackupSpec, KeepSpec } from './backup-section.ts';
-import { dayMs, hourMs } from './bounded-duration.ts';
+import type { BackupSpec } from './backup-section.ts';
 import { Contradictions } from './contradictions.ts';
 import type { Fault, SpecPath } from './fault.ts';
+import { keptSpanMs } from './kept-span.ts';
 import { type LocatedNode, nodeAt } from './located-node.ts';
 import type { RepositorySpec } from './repository-spec.ts';
 import { longestPauseMs } from './schedule-times.ts';
@@ -58,24 +58,10 @@ function locate(root: LocatedNode, component: ComponentSpec): readonly Located[]
   }));
 }
 
-/** How far back the rules of counting reach, where each run gives one. */
-function countedSpanMs(keep: KeepSpec, pauseMs: number): number {
-  return Math.max(
-    (keep.proven ?? 0) * pauseMs,
-    (keep.hourly ?? 0) * Math.max(hourMs, pauseMs),
-    (keep.daily ?? 0) * Math.max(dayMs, pauseMs),
-    (keep.weekly ?? 0) * Math.max(7 * dayMs, pauseMs),
-    (keep.monthly ?? 0) * Math.max(30 * dayMs, pauseMs),
-    (keep.yearly ?? 0) * Math.max(365 * dayMs, pauseMs),
-  );
-}
-
-const keptMs = (keep: KeepSpec, pauseMs: number): number => Math.max(keep.forMs ?? 0, countedSpanMs(keep, pauseMs));
-
 function checkKeep({ backup, path, pauseMs }: Located, component: string, notices: Contradictions): void {
   const { keep } = backup;
   if (keep === undefined || pauseMs === undefined) return;
-  const spanMs = keptMs(keep, pauseMs);
+  const spanMs = keptSpanMs(keep, pauseMs);
   if (spanMs < pauseMs)
     notices.add(
       [...path, 'keep'],
@@ -95,7 +81,7 @@ function checkKeep({ backup, path, pauseMs }: Located, component: string, notice
 function checkProofs({ backup, path, pauseMs }: Located, component: string, notices: Contradictions): void {
   if (backup.prove === undefined || backup.keep === undefined || pauseMs === undefined) return;
   const proofPauseMs = longestPauseMs(backup.prove.schedule, someInstantMs);
-  const spanMs = keptMs(backup.keep, pauseMs);
+  const spanMs = keptSpanMs(backup.keep, pauseMs);
   if (proofPauseMs > spanMs)
     notices.add(
       [...path, 'prove', 'every'],
@@ -112,7 +98,7 @@ function checkArchive(located: readonly Located[], component: string, notices: C
     if (archiveMs === undefined) continue;
     for (const base of located) {
       if (base.pauseMs === undefined || base.backup.to !== archive.backup.to) continue;
-      const baseMs = base.backup.keep && keptMs(base.backup.keep, base.pauseMs);
+      const baseMs = base.backup.keep && keptSpanMs(base.backup.keep, base.pauseMs);
       const other = [...base.path, notices.has([...base.path, 'keep']) ? 'keep' : 'every'];
       if (archiveMs < base.pauseMs)
         notices.add(

@@ -8,6 +8,7 @@ import { nearestWord } from '../base/nearest.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
 import { type BackupKind, type ProofLevel, proofLevels } from '../contracts/backup.ts';
 import { duration, share } from '../contracts/options.ts';
+import { type BackupPurpose, backupPurposes } from './backup-purpose.ts';
 import { boundedDuration, dayMs } from './bounded-duration.ts';
 import type { FaultCollector } from './fault-collector.ts';
 import { type ScheduleSpec, scheduleOf } from './schedule-spec.ts';
@@ -56,6 +57,8 @@ export interface BackupSpec {
   readonly to: string;
   /** What it builds on, of the same component in the same repository; undefined: nothing. */
   readonly buildsOn?: readonly string[];
+  /** What it is for, where that was said. */
+  readonly purposes?: readonly BackupPurpose[];
 }
 
 const text = (description: string, example: string) =>
@@ -160,6 +163,11 @@ export const backupSchema = z
       jitter: jitter.optional(),
       keep: keepSchema.optional(),
       prove: proveSchema.optional(),
+      for: z
+        .array(z.enum(backupPurposes))
+        .min(1)
+        .meta({ description: 'Which purposes of "objectives.backups" it serves', examples: [['corruption', 'compliance']] })
+        .optional(),
       to: text('Name of the repository (default: the only one)', 'main').optional(),
     }),
   )
@@ -251,6 +259,7 @@ function readOne(
     ...(kind.buildsOn === undefined ? {} : { buildsOn: kind.buildsOn }),
     ...(entry.every === undefined ? {} : { schedule: scheduleOf(entry.every, zone, entry.jitter) }),
     ...(entry.keep === undefined ? {} : { keep: entry.keep }),
+    ...(entry.for === undefined ? {} : { purposes: entry.for }),
     ...(entry.prove === undefined ? {} : { prove: proveOf(entry.prove, zone) }),
   };
 }

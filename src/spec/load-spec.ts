@@ -21,6 +21,7 @@ import { objectiveNotices } from './objective-notices.ts';
 import { objectivesSchema } from './objectives-schema.ts';
 import { parseYaml } from './parse-yaml.ts';
 import { channelSchema, drillSchema } from './planned-sections.ts';
+import { checkPurposes, purposeNotices } from './purpose-notices.ts';
 import { readComponent } from './read-component.ts';
 import { type RepositoryKinds, readRepository } from './repository-section.ts';
 import type { RepositorySpec } from './repository-spec.ts';
@@ -233,6 +234,7 @@ async function readSpec(
   const planned = readPlanned(collector);
   checkRegions(collector);
   checkComponents(options.catalog, collector);
+  if (objectives) checkPurposes(collector, objectives, [...entriesOf(childOf(root, 'components') ?? root).keys()]);
   if (name === undefined || !objectives || !watch || !failover || !failback || !controllers) return undefined;
   return {
     name,
@@ -249,6 +251,7 @@ async function readSpec(
     notices: [
       ...noticesOf(root),
       ...objectiveNotices(root, { objectives, components, watch, failover }),
+      ...purposeNotices(root, objectives, components),
       ...backupNotices(root, { objectives, regions, components, repositories: repositories ?? new Map() }),
     ],
     files: [...sources.keys()],

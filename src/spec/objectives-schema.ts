@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { formatDuration } from '../base/durations.ts';
 import { withoutUndefined } from '../base/without-undefined.ts';
+import { type BackupPurpose, backupPurposes, type PurposeObjective } from './backup-purpose.ts';
 import { boundedDuration, dayMs } from './bounded-duration.ts';
 import { positiveShare } from './section-schemas.ts';
 import { type FailureKind, failureKinds, type Objectives, type ScenarioObjective } from './spec.ts';
@@ -32,6 +33,24 @@ const scenarioSchema = z
   )
   .meta({ description: 'What one kind of failure may cost' });
 
+const reach = () => boundedDuration('How far back a copy must be found', 1, 36_500 * dayMs, ['30d']);
+
+const purposeSchema = z
+  .union([
+    reach().transform((reachMs): PurposeObjective => ({ reachMs })),
+    z
+      .strictObject({
+        reach: reach(),
+        of: z
+          .array(z.string())
+          .min(1)
+          .meta({ description: 'The components that it is about (default: everything that holds data)', examples: [['orders-db']] })
+          .optional(),
+      })
+      .transform((value): PurposeObjective => withoutUndefined({ reachMs: value.reach, of: value.of }) as PurposeObjective),
+  ])
+  .meta({ description: 'How far back backups for one purpose must reach', examples: ['30d', { reach: '2555d', of: ['orders-db'] }] });
+
 export const objectivesSchema = z
   .strictObject({
     rto: rto('Recovery time objective: how long the platform may be gone', '5m').optional(),
@@ -49,6 +68,18 @@ export const objectivesSchema = z
         examples: [{ region: { rto: '5m', most: '30m' }, 'total-loss': { rto: '1h' } }],
       })
       .optional(),
+    backups: z
+      .strictObject(
+        Object.fromEntries(backupPurposes.map((purpose) => [purpose, purposeSchema.optional()])) as Record<
+          BackupPurpose,
+          z.ZodOptional<typeof purposeSchema>
+        >,
+      )
+      .meta({
+        description: `What backups are for, each with a policy of its own: ${backupPurposes.join(', ')}`,
+        examples: [{ 'point-in-time': '7d', corruption: '30d' }],
+      })
+      .optional(),
   })
   .transform(
     (value): Objectives =>
@@ -57,6 +88,7 @@ export const objectivesSchema = z
         rpoMs: value.rpo,
         availability: value.availability,
         scenarios: value.scenarios && new Map(Object.entries(withoutUndefined(value.scenarios)) as [FailureKind, ScenarioObjective][]),
+        backups: value.backups && new Map(Object.entries(withoutUndefined(value.backups)) as [BackupPurpose, PurposeObjective][]),
       }) as Objectives,
   )
   .meta({ description: 'What the platform may cost its users when a region is lost' });

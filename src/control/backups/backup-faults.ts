@@ -7,6 +7,7 @@ import type { Catalogue } from '../../backups/records.ts';
 import { computeRecoveryWindows, type RecoveryWindow } from '../../backups/recovery-points.ts';
 import { asHoldfastError } from '../../base/errors.ts';
 import type { StateStore } from '../../contracts/state-store.ts';
+import { findUnservedPurposes } from '../../spec/backup-purposes.ts';
 import { longestPauseMs } from '../../spec/schedule-times.ts';
 import type { ComponentSpec } from '../../spec/spec.ts';
 import { loadExecution } from '../../state/journal.ts';
@@ -21,7 +22,19 @@ const lagMsDefault = 15 * 60_000;
 /** @param served whether a process keeps the schedules and archives going now */
 export async function readBackupFaults(parts: BackupParts, served: boolean): Promise<readonly BackupFault[]> {
   const input = await readAlarmInput(parts, served);
-  return input === undefined ? [] : computeBackupFaults(input);
+  return [...purposeFaults(parts.spec), ...(input === undefined ? [] : computeBackupFaults(input))];
+}
+
+/** A purpose without a policy: no backup that is taken makes up for it. */
+function purposeFaults({ objectives, components }: BackupParts['spec']): readonly BackupFault[] {
+  return findUnservedPurposes(objectives, components).map(({ component, purpose, message, hint }) => ({
+    alarm: 'purpose-unserved',
+    severity: 'problem',
+    component,
+    subject: purpose,
+    message,
+    hint,
+  }));
 }
 
 /** Undefined: the spec has no backups. */
