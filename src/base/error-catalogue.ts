@@ -119,6 +119,11 @@ const catalogue = {
     title: 'nobody said in which region this controller stands',
     hint: 'Name it with --region, or set HOLDFAST_REGION.',
   },
+  REGION_RETURNING: {
+    kind: 'transient',
+    title: 'a region that fenced itself is being made to serve again',
+    hint: 'Wait a moment: it either serves again, or its lease runs out and it is fenced.',
+  },
   REGION_CLAIMED: {
     kind: 'refused',
     title: 'another process is the controller of this region',

@@ -50,7 +50,10 @@ export interface Verb {
  *                                                        `clean` asks for an orderly stop that sends all it has to the survivors first
  *                                                        `byHands` takes what is done at the site itself for a proof and nothing else, at once, and asks no other site
  *   freeze          {}                                   -> {position}           takes no new writes from clients; reversible by thaw
- *   thaw            {}                                   -> {}                   takes writes again
+ *   thaw            {byLease?: boolean, told?: boolean}  -> {}                   takes writes again
+ *                                                        `byLease` takes back what a fence `byHands` did at the end of a lease, by the site's own hands, under a lease that is held again;
+ *                                                        a note is kept right before anything is lifted, and refused when the lease may be over; with `told` also the
+ *                                                        fence of an execution. Any later fence `byHands` undoes it, whatever is still on its way
  *   await-position  {position: Position}                 -> {position}           this standby has applied everything up to the position
  *   promote         {epoch, standbys: region[]}          -> {position, timeline} this site takes writes, and waits for no standby that is not there
  *   follow          {upstream: region, keep: directory?} -> {method}             this site is a live standby of the upstream (rewound or copied anew if need be)

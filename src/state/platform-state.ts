@@ -21,6 +21,14 @@ export interface PlatformState extends JsonObject {
   readonly epochOwner?: string;
   /** Where that execution leads to. */
   readonly headingTo?: string;
+  /** Its stores are being started again under that lease, after a fence at the end of an earlier one: what is seen of them must not be taken for a fence. */
+  readonly returning?: RegionReturning;
+}
+
+export interface RegionReturning extends JsonObject {
+  readonly region: string;
+  readonly lease: string;
+  readonly token: number;
 }
 
 export interface PlatformEntry {
@@ -71,7 +79,31 @@ export async function advanceEpoch(store: StateStore, epoch: number, owner: stri
       hint: 'Another execution came first. Make a new plan.',
     });
   }
-  await store.commit([{ kind: 'put', key, value: { ...state, epoch, epochOwner: owner, headingTo }, expected: revision }]);
+  const { returning, ...rest } = state;
+  if (returning !== undefined) await requireReturnOver(store, returning);
+  await store.commit([{ kind: 'put', key, value: { ...rest, epoch, epochOwner: owner, headingTo }, expected: revision }]);
+}
+
+/** With the lease the return is over as well: the region is fenced before that, whatever is still on its way. */
+async function requireReturnOver(store: StateStore, { region, lease, token }: RegionReturning): Promise<void> {
+  const now = await store.readLease(lease);
+  if (now?.held === true && now.token === token)
+    throw fail('REGION_RETURNING', { subject: region, message: `${region} is being made to serve again after it had fenced itself` });
+}
+
+/**
+ * From here on no execution advances the epoch until `endReturn`, or until the lease is over. Resolves to the record; refused with STATE_CONFLICT where it was changed since it was read.
+ */
+export async function beginReturn(store: StateStore, entry: PlatformEntry, returning: RegionReturning): Promise<void> {
+  await store.commit([{ kind: 'put', key, value: { ...entry.state, returning }, expected: entry.revision }]);
+}
+
+/** Nothing happens where the mark is of another lease by now. */
+export async function endReturn(store: StateStore, token: number): Promise<void> {
+  const entry = await readPlatformState(store);
+  if (entry?.state.returning?.token !== token) return;
+  const { returning: _over, ...rest } = entry.state;
+  await store.commit([{ kind: 'put', key, value: rest, expected: entry.revision }]);
 }
 
 /** Makes the region the active one. Nothing happens when it already is under this epoch; refused under any other epoch. */

@@ -12,6 +12,8 @@ export class Step {
   readonly #timeoutMs: number;
   note: Json | undefined;
   applied = 0;
+  /** What happens before a note is kept: the process was held up there. */
+  beforeNote: () => Promise<void> = async () => {};
 
   constructor(host: Host, verb: SiteVerb, want: JsonObject = {}, options: { epoch?: number; timeoutMs?: number } = {}) {
     this.#host = host;
@@ -31,6 +33,7 @@ export class Step {
       progress: () => undefined,
       note: this.note,
       keepNote: async (note) => {
+        await this.beforeNote();
         this.note = JSON.parse(JSON.stringify(note)) as Json;
       },
     };

@@ -9,6 +9,8 @@ import { primaryKeys } from '../../src/control/primary/primary-records.ts';
 import { barPrimary, unbarPrimary } from '../../src/control/verbs/bar-verbs.ts';
 import type { PlatformParts } from '../../src/control/verbs/platform-verb.ts';
 import { advanceEpoch, ensurePlatformState, readPlatformState, setActiveRegion } from '../../src/state/platform-state.ts';
+import type { StoreBreaks } from './barred-store.ts';
+import { appendTo, beginJournal } from './failover-journal.ts';
 import { GuardedRegion, SimulatedProcess } from './guarded-region.ts';
 import { type FakeClock, fakeClock } from './host.ts';
 import { memoryState } from './memory-store.ts';
@@ -17,6 +19,9 @@ export interface Breaks {
   /** Deliberate mistakes: that the checker finds them shows that it looks. */
   readonly promoteWithoutProof?: boolean;
   readonly skipBar?: boolean;
+  /** The epoch is advanced in the middle of a return. */
+  readonly ignoreReturn?: boolean;
+  readonly store?: StoreBreaks;
 }
 
 export class GuardedPlatform {
@@ -27,6 +32,7 @@ export class GuardedPlatform {
   readonly splits: number[] = [];
   executor: SimulatedProcess | undefined;
   failovers = 0;
+  aborted = 0;
   #running: { from: 'east' | 'west'; to: 'east' | 'west'; epoch: number; id: string } | undefined;
   readonly #breaks: Breaks;
 
@@ -35,8 +41,8 @@ export class GuardedPlatform {
     this.store = store;
     this.#breaks = breaks;
     this.regions = {
-      east: new GuardedRegion({ region: 'east', clock, store, serving: true }),
-      west: new GuardedRegion({ region: 'west', clock, store }),
+      east: new GuardedRegion({ region: 'east', clock, store, serving: true, breaks: breaks.store ?? {} }),
+      west: new GuardedRegion({ region: 'west', clock, store, breaks: breaks.store ?? {} }),
     };
   }
 
@@ -67,9 +73,19 @@ export class GuardedPlatform {
       const from = state.activeRegion as 'east' | 'west';
       this.failovers += 1;
       this.#running = { from, to: from === 'east' ? 'west' : 'east', epoch: state.epoch + 1, id: `failover-${this.failovers}` };
+      await beginJournal(this.store, this.clock, this.#running);
     }
     this.executor = new SimulatedProcess();
     void this.#run(this.executor);
+  }
+
+  /** A person ends an execution that nobody runs, where it is. */
+  async abort(): Promise<void> {
+    if (this.#running === undefined || this.executor?.dead !== true) return;
+    const { id } = this.#running;
+    this.#running = undefined;
+    this.aborted += 1;
+    await appendTo(this.store, this.clock, id, [{ type: 'finished', data: { outcome: 'aborted', tookMs: 0, failedSteps: [] } }]);
   }
 
   get isChanging(): boolean {
@@ -94,22 +110,41 @@ export class GuardedPlatform {
         await process.gate();
       }
     };
-    await step(() => advanceEpoch(this.store, epoch, id, to));
+    await step(() => this.#takeEpoch(process, epoch, id, to));
     if (!this.#breaks.skipBar) await step(() => this.#ensure(barPrimary(parts), { region: from, epoch }, context));
     await until(async () => {
       if (this.#breaks.promoteWithoutProof) return true;
       if (this.#breaks.skipBar) return (await this.store.readLease(primaryKeys.lease(from)))?.held !== true;
-      // As hands do that reach it: seen stopped, behind a bar.
-      if (this.regions[from].way.state === 'open' && !this.regions[from].serving) return true;
+      // As hands do that reach it: seen stopped behind a bar of an execution, or as a standby; else made so.
+      const { way, data } = this.regions[from];
+      if (way.state === 'open' && data.looksFenced) return true;
+      if (way.state === 'open' && !data.serving) {
+        await data.seal();
+        return true;
+      }
       return 'proof' in (await readLeaseProof(this.store, { region: from, component: 'orders', epoch }, () => 0));
     });
+    await step(() => appendTo(this.store, this.clock, id, [{ type: 'step-intent', stepId: 'promote', data: { want: {}, attempt: 1 } }]));
     await step(async () => {
       this.regions[to].serving = true;
     });
     await step(() => setActiveRegion(this.store, epoch, to, this.clock.nowMs()));
     await step(() => this.#ensure(unbarPrimary(parts), { region: to, epoch }, context));
     this.#running = undefined;
+    await appendTo(this.store, this.clock, id, [{ type: 'finished', data: { outcome: 'done', tookMs: 0, failedSteps: [] } }]);
     process.kill();
+  }
+
+  async #takeEpoch(process: SimulatedProcess, epoch: number, id: string, to: string): Promise<void> {
+    for (;;) {
+      try {
+        return await advanceEpoch(this.#breaks.ignoreReturn ? withoutMark(this.store) : this.store, epoch, id, to);
+      } catch (thrown) {
+        if (!(thrown instanceof HoldfastError) || !['REGION_RETURNING', 'STATE_CONFLICT'].includes(thrown.code)) throw thrown;
+        await this.clock.sleep(50);
+        await process.gate();
+      }
+    }
   }
 
   async #ensure(verb: ReturnType<typeof barPrimary>, want: { region: string; epoch: number }, context: never): Promise<void> {
@@ -122,4 +157,9 @@ export class GuardedPlatform {
       }
     }
   }
+}
+
+/** Hides from whoever asks that the lease of a return is held. */
+function withoutMark(store: StateStore): StateStore {
+  return { ...store, readLease: async () => undefined };
 }

@@ -3,13 +3,16 @@
  * simulated. Processes can be killed and frozen, the state cut off, at any instant.
  */
 import { fail } from '../../src/base/errors.ts';
+import type { Json } from '../../src/base/json.ts';
 import type { Lease, StateStore } from '../../src/contracts/state-store.ts';
+import type { StepContext, Verb } from '../../src/contracts/verbs.ts';
 import { Guard } from '../../src/control/primary/guard.ts';
 import type { GuardEnd, GuardLink } from '../../src/control/primary/guard-link.ts';
 import type { FenceReport, GuardState } from '../../src/control/primary/guard-messages.ts';
 import { PrimaryKeeper } from '../../src/control/primary/primary-keeper.ts';
 import { RegionFencer } from '../../src/control/primary/region-fencer.ts';
 import type { Clock, Log } from '../../src/host/host.ts';
+import { BarredStore, type StoreBreaks } from './barred-store.ts';
 
 const never = <T>() => new Promise<T>(() => {});
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {}, with: () => silent };
@@ -215,15 +218,14 @@ export interface GuardedRegionOptions {
   readonly renewEveryMs?: number;
   readonly fenceMs?: number;
   readonly serving?: boolean;
+  readonly returnsByItself?: boolean;
+  readonly breaks?: StoreBreaks;
 }
 
 export class GuardedRegion {
   readonly region: string;
   readonly way: Way = { state: 'open', delayMs: 0 };
-  /** The data store acknowledges writes. */
-  serving: boolean;
-  /** When it was last fenced, by the steady clock. */
-  fencedAtMs: number | undefined;
+  readonly data: BarredStore;
   keeper: PrimaryKeeper;
   controller = new SimulatedProcess();
   guard: GuardProcess | undefined;
@@ -236,14 +238,52 @@ export class GuardedRegion {
   #lastSeenPrimaryMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: GuardedRegionOptions) {
-    this.#options = { ttlMs: 5_000, renewEveryMs: 1_000, fenceMs: 150, serving: false, ...options };
+    this.#options = { ttlMs: 5_000, renewEveryMs: 1_000, fenceMs: 150, serving: false, returnsByItself: true, breaks: {}, ...options };
     this.region = options.region;
-    this.serving = this.#options.serving;
+    this.data = new BarredStore(options.clock, this.#options);
     this.#fencer = this.#makeFencer(options.clock);
     this.keeper = this.#makeKeeper();
   }
 
-  #makeFencer(clock: Clock): RegionFencer {
+  /** The data store acknowledges writes. */
+  get serving(): boolean {
+    return this.data.serving;
+  }
+
+  set serving(serves: boolean) {
+    this.data.serving = serves;
+  }
+
+  /** When it was last fenced, by the steady clock. */
+  get fencedAtMs(): number | undefined {
+    return this.data.fencedAtMs;
+  }
+
+  /** A process that is frozen hears of the end of its command later; and keeps no note meanwhile. */
+  #byHands(verb: Verb, process: SimulatedProcess | undefined): Verb {
+    const pass = async (context: StepContext): Promise<StepContext> => {
+      if (this.handsBroken) throw fail('HANDS_UNREACHABLE', { message: 'no command can be run' });
+      await process?.gate();
+      const keepNote = async (note: Json) => {
+        await process?.gate();
+        await context.keepNote(note);
+      };
+      return { ...context, signal: context.signal, note: context.note, keepNote };
+    };
+    return {
+      inspect: async (want, context) => {
+        const seen = await verb.inspect(want, await pass(context));
+        await process?.gate();
+        return seen;
+      },
+      apply: async (want, context) => {
+        await verb.apply(want, await pass(context));
+        await process?.gate();
+      },
+    };
+  }
+
+  #makeFencer(clock: Clock, process?: SimulatedProcess): RegionFencer {
     return new RegionFencer({
       region: this.region,
       clock,
@@ -257,17 +297,8 @@ export class GuardedRegion {
             fencesByHands: true,
             close: async () => {},
             verbs: {
-              fence: {
-                inspect: async () => {
-                  if (this.handsBroken) throw fail('HANDS_UNREACHABLE', { message: 'no command can be run' });
-                  return this.serving ? { state: 'absent', why: 'it serves' } : { state: 'done', output: { evidence: 'it is stopped' } };
-                },
-                apply: async () => {
-                  await clock.sleep(this.#options.fenceMs);
-                  if (this.serving) this.fencedAtMs = clock.monotonicMs();
-                  this.serving = false;
-                },
-              },
+              fence: this.#byHands(this.data.fence, process),
+              thaw: this.#byHands(this.data.thaw, process),
             },
           },
         },
@@ -287,7 +318,8 @@ export class GuardedRegion {
       clock: own,
       log: silent,
       openGuard: () => this.#openGuard(controller, own),
-      fencer: this.#makeFencer(own),
+      fencer: this.#makeFencer(own, controller),
+      returnsByItself: this.#options.returnsByItself,
       primariesSince: (sinceMs) => {
         if (this.serving) this.#lastSeenPrimaryMs = clock.nowMs();
         return this.#lastSeenPrimaryMs > sinceMs ? ['orders'] : [];

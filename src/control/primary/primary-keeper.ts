@@ -3,7 +3,8 @@
  *
  *   idle     holds nothing. Takes the lease only where R is the active region and no bar stands before it, reads the bar once more afterwards, arms the guard, and only then writes down
  *            what the guard covers.
- *   held     renews, arms the guard up to `ttl` less a margin after the renewal was sent, looks for a bar. Leaves only by a fence, or by a farewell.
+ *   held     renews, arms the guard up to `ttl` less a margin after the renewal was sent, looks for a bar, starts again what an earlier end of the lease has stopped. Leaves only by a
+ *            fence, or by a farewell.
  *   fencing  the guard fences, and where it does not answer this process does; then the lease is given up.
  *   away     another process has taken the guard over: nothing is done any more, and nothing given up.
  *
@@ -21,6 +22,8 @@ import type { GuardLink } from './guard-link.ts';
 import { type FenceReport, steadyMs } from './guard-messages.ts';
 import { type GuardRecord, guardRecordChange, primaryKeys, readBar, readGuardRecord } from './primary-records.ts';
 import type { RegionFencer } from './region-fencer.ts';
+import { RegionReturn } from './region-return.ts';
+import { liftStaleBar } from './stale-bar.ts';
 import { within } from './within.ts';
 
 export interface PrimaryKeeperParts {
@@ -35,6 +38,8 @@ export interface PrimaryKeeperParts {
   readonly fencer: RegionFencer;
   /** Guarded components that were seen as primaries here in looks later than the instant (of the wall clock). */
   primariesSince(atMs: number): readonly string[];
+  /** Whether what an earlier end of a lease has stopped is started again without a person's word. */
+  readonly returnsByItself: boolean;
   /** The name under which this machine holds the lease: another one after each change of the place where it is kept. */
   readonly holder: { read(): Promise<string | undefined>; ensure(): Promise<string> };
 }
@@ -73,9 +78,20 @@ export class PrimaryKeeper {
   #wake = () => {};
   #unwatch = () => {};
   #lastSaid = '';
+  readonly #return: RegionReturn;
 
   constructor(parts: PrimaryKeeperParts) {
     this.#parts = parts;
+    this.#return = new RegionReturn({
+      ...parts,
+      byItself: parts.returnsByItself,
+      isHeld: () => this.#state === 'held' && this.#leftMs > 0,
+    });
+  }
+
+  /** Why the region does not serve although its lease is held. */
+  get waitsFor(): string | undefined {
+    return this.#return.waitsFor;
   }
 
   get state(): KeeperState {
@@ -185,7 +201,7 @@ export class PrimaryKeeper {
   }
 
   async #stayOut(standing: 'barred' | 'elsewhere' | 'coming'): Promise<void> {
-    const { clock, fencer, log, region } = this.#parts;
+    const { clock, fencer, log, region, store, ttlMs } = this.#parts;
     // A process before this one served here, and its guard still counts.
     if (this.#guard?.found.state === 'armed') {
       this.#covered = this.#guard.trial.covered;
@@ -198,6 +214,10 @@ export class PrimaryKeeper {
       return;
     }
     this.#unwantedSinceMs ??= clock.nowMs();
+    if (standing === 'barred' && (await within(clock, ttlMs, liftStaleBar(store, region)))) {
+      log.warn('primary.bar-lifted', { region });
+      return;
+    }
     const primaries = await this.#trespassers();
     if (primaries.length === 0) return;
     log.warn('primary.came-back', { region, components: [...primaries] });
@@ -249,6 +269,7 @@ export class PrimaryKeeper {
     this.#deadlineMs = deadlineMs;
     this.#isRecorded = false;
     this.#lastSaid = '';
+    this.#return.begin();
     await this.#record();
     log.info('primary.held', {
       region,
@@ -293,6 +314,7 @@ export class PrimaryKeeper {
 
   #goAway(): void {
     this.#state = 'away';
+    this.#return.end();
     this.#parts.log.error('primary.taken-over', {
       region: this.#parts.region,
       message: 'another process has taken this controller’s guard over: this one holds nothing any more',
@@ -331,6 +353,8 @@ export class PrimaryKeeper {
     this.#deadlineMs = deadlineMs;
     if (!this.#isRecorded) await within(clock, this.#leftMs, this.#record());
     await within(clock, this.#leftMs, this.#look());
+    // What is started must be known to be covered by this lease.
+    if (this.#state === 'held' && this.#isRecorded) await within(clock, this.#leftMs, this.#return.turn(this.#lease));
   }
 
   /** False where the lease is over for us. A guard that is gone is replaced while there is time. */
@@ -404,6 +428,7 @@ export class PrimaryKeeper {
   /** First nothing may rest on the end of the lease, then the guard goes, then the lease. */
   async #bidFarewell(): Promise<void> {
     const { clock } = this.#parts;
+    await within(clock, this.#leftMs, this.#return.ended());
     await within(clock, this.#leftMs, this.#record([]));
     assert(this.#guard, 'what is held has a guard');
     await this.#guard.dismiss();
@@ -417,6 +442,7 @@ export class PrimaryKeeper {
   async #lose(why: string): Promise<void> {
     const { log, region } = this.#parts;
     this.#state = 'fencing';
+    this.#return.end();
     log.warn('primary.fencing', { region, why });
     this.#lastReport = await this.#fence(why);
     log.warn('primary.fenced', { region, ...this.#lastReport });

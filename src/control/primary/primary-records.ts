@@ -16,6 +16,7 @@ export const primaryKeys = {
   lease: (region: string) => `primary/${region}`,
   bar: (region: string) => `primary-bars/${region}`,
   guard: (region: string) => `primary-guards/${region}`,
+  returning: (region: string) => `primary-returns/${region}`,
 } as const;
 
 export interface PrimaryBar extends JsonObject {

@@ -17,6 +17,8 @@ const want = { survivors: [], clean: false, byHands: true } as const;
 /** One try of one component. The next one follows at once, for as long as it takes. */
 const tryTimeoutMs = 10_000;
 const trialTimeoutMs = 10_000;
+/** A server that was killed replays its log when it starts. */
+const returnTimeoutMs = 90_000;
 
 export interface FencedSite {
   readonly component: string;
@@ -30,6 +32,14 @@ export interface RegionFencerParts {
   readonly sites: readonly FencedSite[];
   readonly clock: Clock;
   readonly log: Log;
+}
+
+export interface ReturnParts {
+  readonly epoch: number;
+  /** A person says so: what an execution has stopped is started as well. */
+  readonly told: boolean;
+  readonly signal: AbortSignal;
+  readonly isHeld: () => boolean;
 }
 
 export class RegionFencer {
@@ -82,6 +92,43 @@ export class RegionFencer {
     return evidence;
   }
 
+  /**
+   * Makes what was fenced at the end of an earlier lease serve again. Resolves to what each component lacks; what serves already is not touched.
+   * Nothing is lifted once the signal is aborted, or `isHeld` says no: a process that stood still asks its clock before it believes that nothing has happened.
+   */
+  async comeBack(parts: ReturnParts): Promise<Readonly<Record<string, string>>> {
+    const lacking: Record<string, string> = {};
+    const back = { byLease: true, ...(parts.told ? { told: true } : {}) };
+    await Promise.all(
+      this.#parts.sites.filter(returns).map(async (site) => {
+        const work = async (verb: Verb, context: StepContext) => {
+          const before = await verb.inspect(back, context);
+          if (before.state !== 'absent') return before;
+          await verb.apply(back, context);
+          return await verb.inspect(back, context);
+        };
+        const after = await this.#within(site, returnTimeoutMs, work, { verb: 'thaw', ...parts }).catch((thrown: unknown) => ({
+          state: 'failed' as const,
+          why: asHoldfastError(thrown).message,
+        }));
+        if (after.state !== 'done') lacking[site.component] = after.why;
+      }),
+    );
+    return lacking;
+  }
+
+  /** What would be made to serve again. */
+  async whatIsBehind(told: boolean): Promise<readonly string[]> {
+    const back = { byLease: true, ...(told ? { told } : {}) };
+    const behind = await Promise.all(
+      this.#parts.sites.filter(returns).map(async (site) => {
+        const seen = await this.#within(site, tryTimeoutMs, (verb, context) => verb.inspect(back, context), { verb: 'thaw' });
+        return seen.state === 'absent' ? [site.component] : [];
+      }),
+    );
+    return behind.flat();
+  }
+
   /** Which of the components are not known to be fenced. Changes nothing. */
   async unfenced(components: readonly string[]): Promise<readonly string[]> {
     const states = await Promise.all(
@@ -116,12 +163,21 @@ export class RegionFencer {
     });
   }
 
-  async #within<T>(site: FencedSite, timeoutMs: number, work: (verb: Verb, context: StepContext) => Promise<T>): Promise<T> {
+  async #within<T>(
+    site: FencedSite,
+    timeoutMs: number,
+    work: (verb: Verb, context: StepContext) => Promise<T>,
+    options: { readonly verb?: 'fence' | 'thaw' } & Partial<ReturnParts> = {},
+  ): Promise<T> {
     const { clock, log, region } = this.#parts;
-    const verb = site.site.verbs.fence;
-    if (verb === undefined) throw fail('NO_SUCH_VERB', { subject: site.component, message: `${site.component} can't be fenced` });
+    const name = options.verb ?? 'fence';
+    const verb = site.site.verbs[name];
+    if (verb === undefined) throw fail('NO_SUCH_VERB', { subject: site.component, message: `${site.component} has no ${name}` });
     const over = new AbortController();
-    const late = fail('TIMED_OUT', { subject: site.component, message: `${site.component} was not fenced within ${timeoutMs} ms` });
+    const late = fail('TIMED_OUT', {
+      subject: site.component,
+      message: `the ${name} of ${site.component} took longer than ${timeoutMs} ms`,
+    });
     const { promise, reject } = Promise.withResolvers<never>();
     const cancel = clock.after(timeoutMs, () => {
       over.abort(late);
@@ -130,15 +186,16 @@ export class RegionFencer {
     let note: Json | undefined;
     const context: StepContext = {
       executionId: 'primary-guard',
-      stepId: `fence ${site.component} ${region}`,
-      epoch: 0,
-      signal: over.signal,
+      stepId: `${name} ${site.component} ${region}`,
+      epoch: options.epoch ?? 0,
+      signal: options.signal ? AbortSignal.any([over.signal, options.signal]) : over.signal,
       log,
       progress: () => undefined,
       get note() {
         return note;
       },
       keepNote: async (kept) => {
+        if (options.isHeld?.() === false) throw fail('GUARD_TOO_LATE', { subject: site.component, message: 'the lease may be over' });
         note = kept;
       },
     };
@@ -148,6 +205,11 @@ export class RegionFencer {
       cancel();
     }
   }
+}
+
+/** What its own hands have ended they can start. */
+function returns({ site }: FencedSite): boolean {
+  return site.fencesByHands === true && site.verbs.thaw !== undefined;
 }
 
 function whatLacks({ site, hands, component }: FencedSite): string | undefined {

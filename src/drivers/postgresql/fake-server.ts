@@ -30,6 +30,7 @@ export class FakeServer {
   running = true;
   hung = false;
   barred = false;
+  barWord = '';
   inRecovery: boolean;
   /** In the words of pg_controldata. */
   state = 'in production';
@@ -153,6 +154,7 @@ export class FakeServer {
     return {
       processes: this.running ? 5 : 0,
       barred: this.barred,
+      barWord: this.barred ? this.barWord : '',
       rewinding: false,
       ...(this.rewoundOnto === undefined ? {} : { rewoundOnto: this.rewoundOnto }),
       state: this.state,

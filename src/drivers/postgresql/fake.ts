@@ -211,19 +211,31 @@ function fakeMachine(world: FakePostgresql, server: FakeServer): Machine {
       throw fail('COMMAND_FAILED', { message: `connection to ${source.host}:${source.port} failed` });
     return source;
   };
+  const requireBar = (word: string) => {
+    if ((server.barred ? server.barWord : '') !== word) throw fail('SYSTEM_REFUSED', { message: 'the bar was put anew by somebody else' });
+  };
   const become = (log: readonly Entry[], timeline: number) => {
     server.log = [...log];
     server.timeline = timeline;
     server.barred = true;
+    server.barWord = '';
     server.inRecovery = true;
     server.state = 'shut down in recovery';
   };
   return {
     readState: async () => server.clusterState(),
-    async bar() {
+    async bar(_limit, word) {
+      if (word === undefined) server.barWord = '';
+      else if (!server.barred || server.barWord !== '') server.barWord = word;
       server.barred = true;
     },
-    async unbar() {
+    async changeBar(former, word) {
+      requireBar(former);
+      server.barWord = word;
+    },
+    async unbar(word) {
+      if (server.running) throw fail('COMMAND_FAILED', { message: 'the server still runs' });
+      requireBar(word);
       server.barred = false;
       server.inRecovery = false;
     },
@@ -243,6 +255,7 @@ function fakeMachine(world: FakePostgresql, server: FakeServer): Machine {
     },
     async configureStandby(upstream) {
       server.barred = true;
+      server.barWord = '';
       server.settings = {
         default_transaction_read_only: 'off',
         synchronous_standby_names: '',

@@ -18,6 +18,7 @@ import type { Access } from './access.ts';
 import { cutOffSurvivors, inspectCut, regionsToCut } from './cut-off.ts';
 import { parseLsn, positionAt } from './lsn.ts';
 import type { ClusterState, Machine } from './ports.ts';
+import { newBarWord } from './return-by-lease.ts';
 
 const ownLookMs = 400;
 const handsLookMs = 3_000;
@@ -59,11 +60,16 @@ async function inspectFence(access: Access, want: JsonObject, context: StepConte
   }
 }
 
-/** The server is asked beside it: one that answers as a standby is fenced already. Hands that do not work are an error, for nothing else counts. */
+/**
+ * The server is asked beside it: one that answers as a standby is fenced already. Hands that do not work are an error, for nothing else counts.
+ * A bar that an earlier fence of this kind put may be about to be lifted by a process that does not know that its time is over: only the one that was put now is beyond its reach.
+ */
 async function inspectByHands(access: Access, context: StepContext): Promise<Inspection> {
   const machine = access.requireMachine();
   const state = await machine.readState(access.limit(context.signal, handsLookMs));
-  if (state.processes === 0 && state.barred) return { state: 'done', output: stoppedProof(access, state) };
+  const isOurs = state.barWord === '' || state.barWord === (context.note as { word?: string } | undefined)?.word;
+  if (state.processes === 0 && state.barred && isOurs) return { state: 'done', output: stoppedProof(access, state) };
+  if (state.processes === 0 && state.barred) return { state: 'absent', why: 'it is stopped, and its bar could be lifted again' };
   if (!state.barred) return { state: 'absent', why: 'a start would bring up a primary' };
   // Only of a server that runs barred it has to be asked what it is: a standby, or a primary whose end was begun.
   const seen = await lookAtServer(access, context.signal);
@@ -113,6 +119,7 @@ async function lookByHands(access: Access, want: JsonObject, server: Look, signa
     const state = await access.machine.readState(access.limit(signal, handsLookMs));
     if (state.processes > 0) return `${state.processes} of its processes run`;
     if (!state.barred) return 'it is stopped, but a start would bring up a primary';
+    if (state.barWord !== '') return 'it is stopped, and barred only until its region holds its lease again';
     const stranger = strangerIn(state, want);
     if (stranger !== undefined) return stranger;
     if ((await server) === runsAsPrimary)
@@ -166,7 +173,9 @@ async function fenceQuickly(access: Access, want: JsonObject, context: StepConte
   if (want.byHands === true) {
     // Each command costs time that the lease has not got: nothing is looked at here that would not change what is done.
     const machine = access.requireMachine();
-    await machine.bar(access.limit(context.signal, handsLookMs));
+    const word = newBarWord(access);
+    await machine.bar(access.limit(context.signal, handsLookMs), word);
+    await context.keepNote({ word });
     await machine.stop('now', access.limit(context.signal, stopNowMs));
     return;
   }

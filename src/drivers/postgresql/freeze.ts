@@ -9,7 +9,9 @@ import { asHoldfastError, fail } from '../../base/errors.ts';
 import type { Inspection, StepContext, Verb } from '../../contracts/verbs.ts';
 import type { Access } from './access.ts';
 import { parseLsn, positionAt } from './lsn.ts';
+import { proveNobodyTookOver } from './nobody-took-over.ts';
 import type { ServerStatus } from './ports.ts';
+import { inspectReturn, returnByLease } from './return-by-lease.ts';
 
 const pollMs = 10;
 const reloadTimeoutMs = 5_000;
@@ -55,8 +57,9 @@ async function untilReadOnly(access: Access, context: StepContext): Promise<void
 
 export function thawVerb(access: Access): Verb {
   return {
-    inspect: (_want, context) => inspectThaw(access, context),
-    async apply(_want, context) {
+    inspect: (want, context) => (want.byLease === undefined ? inspectThaw(access, context) : inspectReturn(access, want, context)),
+    async apply(want, context) {
+      if (want.byLease !== undefined) return await returnByLease(access, want, context);
       const status = await readOwnOrNothing(access, context);
       if (status === undefined || status.inRecovery) await startAsPrimary(access, context, status !== undefined);
       const limit = access.limit(context.signal);
@@ -89,30 +92,7 @@ async function startAsPrimary(access: Access, context: StepContext, running: boo
   await proveNobodyTookOver(access, context);
   const machine = access.requireMachine();
   if (running) await machine.stop('orderly', access.limit(context.signal, stopTimeoutMs));
-  await machine.unbar(access.limit(context.signal));
+  const { barWord } = await machine.readState(access.limit(context.signal));
+  await machine.unbar(barWord, access.limit(context.signal));
   await machine.start(access.limit(context.signal, startTimeoutMs));
-}
-
-async function proveNobodyTookOver(access: Access, context: StepContext): Promise<void> {
-  const limit = access.limit(context.signal);
-  for (const region of access.otherRegions()) {
-    const { status, known } = await access.read(
-      'verb',
-      limit,
-      async (connection) => ({
-        status: await connection.readStatus(limit),
-        known: await connection.readEpoch(access.context.component, limit),
-      }),
-      region,
-    );
-    if (!status.inRecovery || (known?.epoch ?? 0) > context.epoch) {
-      throw fail('EXECUTION_NOT_ALLOWED', {
-        subject: access.subject,
-        message: status.inRecovery
-          ? `${region} has seen epoch ${known?.epoch}, ours is ${context.epoch}`
-          : `${region} is a primary now: starting ${access.subject} as well would make two`,
-        hint: `Make ${access.region} follow ${region} instead: holdfast reprotect.`,
-      });
-    }
-  }
 }

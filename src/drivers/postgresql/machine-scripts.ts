@@ -35,6 +35,14 @@ processes() {
   done
 }
 bar() { : >"$here/standby.signal"; sync "$here/standby.signal" "$here"; }
+# Held for moments: who puts a bar and who takes one away must not do it at once, or one that was put anew would go with the old one.
+hold_bar() {
+  command -v flock >/dev/null || return 0
+  exec 8<"$here"
+  flock -w 5 8 || { echo "another script holds the bar of $data" >&2; exit 67; }
+}
+bar_word() { head -n 1 "$here/standby.signal" 2>/dev/null || :; }
+bar_says() { [ "$(bar_word)" = "$1" ] || { echo 'the bar was put anew by somebody else' >&2; exit 71; }; }
 # A killed postmaster that nobody has waited for yet keeps its number, and PostgreSQL would take its lock file for that of a live one.
 forget_dead() {
   [ -e "$here/postmaster.pid" ] && [ -z "$(processes)" ] || return 0
@@ -67,13 +75,35 @@ stopped() {
 export const readStateScript = `if [ "$here" = "$aside" ]; then echo 'rewinding: yes'; else echo 'rewinding: no'; fi
 echo "processes: $(processes | wc -l)"
 if [ "$here" = "$aside" ] || [ -e "$here/standby.signal" ]; then echo 'barred: yes'; else echo 'barred: no'; fi
+echo "bar says: $(bar_word)"
 if [ "$here" = "$data" ] && [ -e "$data.holdfast-rewound" ]; then echo "rewound onto: $(cat "$data.holdfast-rewound")"; else echo 'rewound onto:'; fi
 "$bin/pg_controldata" -D "$here"
 `;
 
-export const barScript = 'bar\n';
+export const barScript = 'hold_bar\nbar\n';
 
-export const unbarScript = 'stopped\nrm -f "$here/standby.signal"; sync "$here"\n';
+/** Argument 3: the word. A bar without a word stays without one. */
+export const barWithWordScript = `hold_bar
+if [ ! -e "$here/standby.signal" ] || [ -s "$here/standby.signal" ]; then
+  printf '%s\\n' "$1" >"$here/standby.signal"
+fi
+sync "$here/standby.signal" "$here"
+`;
+
+/** Arguments 3 and 4: the word that stands there, and the one that takes its place. */
+export const changeBarScript = `hold_bar
+[ -e "$here/standby.signal" ] || { echo 'no bar stands there' >&2; exit 71; }
+bar_says "$1"
+printf '%s\\n' "$2" >"$here/standby.signal"
+sync "$here/standby.signal" "$here"
+`;
+
+/** Argument 3: the word that the bar must say. */
+export const unbarScript = `stopped
+hold_bar
+bar_says "$1"
+rm -f "$here/standby.signal"; sync "$here"
+`;
 
 /** Argument 3: seconds. */
 export const stopOrderlyScript = `if [ -n "$(processes)" ]; then "$bin/pg_ctl" stop -D "$here" -m fast -w -t "$1" >&2; fi

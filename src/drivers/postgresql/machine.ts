@@ -9,10 +9,26 @@ import type { Host } from '../../host/host.ts';
 import * as scripts from './machine-scripts.ts';
 import type { SiteOptions } from './options.ts';
 import type { Limit, Machine, Upstream } from './ports.ts';
-import { commandFailed, lastWords, parseState, privateOptions, type RunScript, scriptRunner, seconds, segmentName } from './run-script.ts';
+import {
+  commandFailed,
+  lastWords,
+  parseState,
+  privateOptions,
+  type RunScript,
+  type ScriptResult,
+  scriptRunner,
+  seconds,
+  segmentName,
+} from './run-script.ts';
 import { salvageByHands } from './salvage-by-hands.ts';
 
 const rewindFailed = 70;
+const barPutAnew = 71;
+
+function requireOwnBar(result: ScriptResult): void {
+  if (result.exitCode === barPutAnew) throw fail('SYSTEM_REFUSED', { message: lastWords(result) });
+}
+
 export function handsMachine(hands: Hands, site: SiteOptions, host: Host): Machine | undefined {
   const dataDirectory = site['data-directory'];
   if (dataDirectory === undefined) return undefined;
@@ -25,11 +41,15 @@ export function handsMachine(hands: Hands, site: SiteOptions, host: Host): Machi
   };
   return {
     readState,
-    async bar(limit) {
-      await run({ script: scripts.barScript }, limit);
+    async bar(limit, word) {
+      if (word === undefined) await run({ script: scripts.barScript }, limit);
+      else await run({ script: scripts.barWithWordScript, args: [word] }, limit);
     },
-    async unbar(limit) {
-      await run({ script: scripts.unbarScript }, limit);
+    async changeBar(former, word, limit) {
+      requireOwnBar(await run({ script: scripts.changeBarScript, args: [former, word], accepted: [barPutAnew] }, limit));
+    },
+    async unbar(word, limit) {
+      requireOwnBar(await run({ script: scripts.unbarScript, args: [word], accepted: [barPutAnew] }, limit));
     },
     async stop(how, limit) {
       if (how === 'now') await run({ script: scripts.stopNowScript }, limit);

@@ -123,6 +123,8 @@ export interface ClusterState {
   readonly processes: number;
   /** A start brings it up as a standby, whatever it was. */
   readonly barred: boolean;
+  /** The word in the bar: empty where it may be lifted only by an execution or by a person's word, else that of the fence at the end of a lease that put it. */
+  readonly barWord: string;
   /** An earlier rewind was begun and not ended: its directory lies aside. */
   readonly rewinding: boolean;
   /** The history that the directory was rewound onto last, as `rewind` was told; it may have gone its own way since. */
@@ -167,9 +169,12 @@ export interface SalvageResult {
 /** The host of a server, reached by hands. */
 export interface Machine {
   readState(limit: Limit): Promise<ClusterState>;
-  /** Makes sure that a start brings up a standby, durably. */
-  bar(limit: Limit): Promise<void>;
-  unbar(limit: Limit): Promise<void>;
+  /** Makes sure that a start brings up a standby, durably. With a word, a bar without one stays as it is. */
+  bar(limit: Limit, word?: string): Promise<void>;
+  /** Puts the word into the bar if that still says `former`; SYSTEM_REFUSED where somebody put another one since. */
+  changeBar(former: string, word: string, limit: Limit): Promise<void>;
+  /** Takes the very bar away that says `word`; SYSTEM_REFUSED where somebody put another one since. */
+  unbar(word: string, limit: Limit): Promise<void>;
   /** Orderly: what clients wrote is sent to the standbys before the server ends. `now`: every process is ended at once, also frozen ones and orphans. */
   stop(how: 'orderly' | 'now', limit: Limit): Promise<void>;
   start(limit: Limit): Promise<void>;

@@ -86,6 +86,7 @@ export function parseState(text: string): RawState {
   return {
     processes: Number(field('processes')),
     barred: field('barred') === 'yes',
+    barWord: field('bar says'),
     rewinding: field('rewinding') === 'yes',
     ...(field('rewound onto') === '' ? {} : { rewoundOnto: field('rewound onto') }),
     state: field('Database cluster state'),
