@@ -172,6 +172,15 @@ describe('readiness', () => {
     const db = at.spec.components.get('db');
     expect(db && computeRpoNowMs(db, 'west', at)).toBe(db?.canaryEveryMs);
   });
+  it('a clock on the wall that was set back does not hide it: rows are counted too', async () => {
+    const standbyCanaries = new Map([[siteKey('db', 'west'), { number: 40, atMs: 89_000, readAtMs: 99_005 }]]);
+    const at = await input('asynchronous', { standbyCanaries });
+    const db = at.spec.components.get('db');
+    const newest = at.acknowledged.get('db');
+    if (!db || !newest) throw new Error('the spec has a db, and a row of it is known');
+    const acknowledged = new Map([['db', { ...newest, atMs: newest.atMs - 60_000, acknowledgedAtMs: newest.acknowledgedAtMs - 60_000 }]]);
+    expect(computeRpoNowMs(db, 'west', { ...at, acknowledged })).toBe(10 * db.canaryEveryMs);
+  });
 });
 
 describe('the target of a failover', () => {

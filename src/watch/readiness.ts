@@ -40,6 +40,8 @@ export interface ReadinessInput {
   readonly standbyCanaries: ReadonlyMap<SiteKey, StandbyCanary>;
   /** What the newest failover to a region took, from an execution or a drill; undefined: never done. */
   readonly provenRtoMs: ReadonlyMap<string, number>;
+  /** To which instant components could be brought back from their backups; undefined: nobody asked. */
+  readonly recoveryInstants?: ReadonlyMap<string, number>;
 }
 
 export interface RegionReadiness {
@@ -68,6 +70,10 @@ const staleLookPeriods = 3;
  * than a canary's period.
  */
 export function computeRpoNowMs(component: ComponentSpec, target: string, input: ReadinessInput): number | undefined {
+  if (component.replication === 'none') {
+    const instantMs = input.recoveryInstants?.get(component.name);
+    return instantMs === undefined ? undefined : Math.max(0, input.nowMs - instantMs);
+  }
   const active = input.lastUp.get(siteKey(component.name, input.activeRegion));
   const standby = input.observations.get(siteKey(component.name, target));
   const acknowledged = input.acknowledged.get(component.name);
@@ -82,7 +88,9 @@ export function computeRpoNowMs(component: ComponentSpec, target: string, input:
   if (there.number >= acknowledged.number) return component.canaryEveryMs;
   // A look from before a gap in watching says nothing of now; the next one follows within a period.
   if (acknowledged.acknowledgedAtMs - there.readAtMs > staleLookPeriods * component.canaryEveryMs) return undefined;
-  return Math.max(0, acknowledged.acknowledgedAtMs - there.atMs);
+  // A row a period, whatever the clock on the wall does: set back meanwhile, it shows the rows closer together than they are.
+  const missingRows = acknowledged.number - there.number;
+  return Math.max(missingRows * component.canaryEveryMs, acknowledged.acknowledgedAtMs - there.atMs);
 }
 
 function dataFaults(component: ComponentSpec, target: string, input: ReadinessInput): ReadinessFault[] {
@@ -146,6 +154,29 @@ function dataFaults(component: ComponentSpec, target: string, input: ReadinessIn
       hint: 'Set replication: synchronous, or an honest rpo.',
     });
   return faults;
+}
+
+/** Of a component without a standby: what its backups would bring back. */
+function recoveryFaults(component: ComponentSpec, target: string, input: ReadinessInput): ReadinessFault[] {
+  const where = { component: component.name, region: target, severity: 'problem' as const };
+  const rpoNowMs = computeRpoNowMs(component, target, input);
+  const rpoMs = component.rpoMs ?? input.spec.objectives.rpoMs;
+  if (rpoNowMs === undefined)
+    return [
+      {
+        ...where,
+        message: `${component.name} has no standby, and no backup of it is known: nothing would bring it back in ${target}`,
+        hint: `Take one: holdfast backup ${component.name}`,
+      },
+    ];
+  if (rpoMs === undefined || rpoNowMs <= rpoMs) return [];
+  return [
+    {
+      ...where,
+      message: `${component.name} would lose ${formatDuration(rpoNowMs)} now, the age of its newest recovery point; the objective is ${formatDuration(rpoMs)}`,
+      hint: 'Back it up more often, archive its log, or give it a standby.',
+    },
+  ];
 }
 
 function siteFaults(component: ComponentSpec, region: string, input: ReadinessInput): ReadinessFault[] {
@@ -221,7 +252,8 @@ function activeFaults(component: ComponentSpec, target: string, input: Readiness
 export function computeTargetFaults(target: string, input: ReadinessInput): readonly ReadinessFault[] {
   const faults: ReadinessFault[] = [];
   for (const component of input.spec.components.values()) {
-    if (component.kind !== 'data' || !component.sites.has(target)) continue;
+    // What is brought back from a backup needs nothing that could be seen at the target now.
+    if (component.kind !== 'data' || !component.sites.has(target) || component.replication === 'none') continue;
     const where = { component: component.name, region: target, severity: 'problem' as const };
     const observation = input.observations.get(siteKey(component.name, target));
     const before = input.lastUp.get(siteKey(component.name, input.activeRegion));
@@ -255,7 +287,7 @@ export function computeReadiness(losing: string, input: ReadinessInput): RegionR
   const { spec, activeRegion } = input;
   if (losing !== activeRegion) {
     const faults = [...spec.components.values()]
-      .filter((component) => component.kind !== 'workload')
+      .filter((component) => component.kind !== 'workload' && component.replication !== 'none')
       .flatMap((component) => siteFaults(component, losing, input));
     return {
       losing,
@@ -275,6 +307,11 @@ export function computeReadiness(losing: string, input: ReadinessInput): RegionR
   const faults: ReadinessFault[] = [];
   const losses: (number | undefined)[] = [];
   for (const component of spec.components.values()) {
+    if (component.replication === 'none' && component.sites.has(target)) {
+      faults.push(...activeFaults(component, target, input), ...recoveryFaults(component, target, input));
+      losses.push(computeRpoNowMs(component, target, input));
+      continue;
+    }
     faults.push(...siteFaults(component, target, input));
     if (component.kind !== 'data') continue;
     faults.push(...activeFaults(component, target, input));
