@@ -17,6 +17,8 @@ const checks = {
   /** Judges the alert rules; no server is started. */
   promtool: () => havePrograms('promtool'),
   prometheus: () => havePrograms('prometheus', 'promtool'),
+  /** A client of Kubernetes, to see that the stand-in for its API is one to real clients too. */
+  kubectl: () => havePrograms('kubectl'),
   sshd: () => havePrograms('sshd', 'ssh', 'ssh-keygen'),
   versitygw: () => findVersitygw() !== undefined,
   moto: () => findMoto() !== undefined,

@@ -110,6 +110,7 @@ missing_packages() {
   has etcdctl || say etcd-client
   has prometheus promtool || say prometheus
   /usr/bin/python3 -I -c 'import faiss' 2>/dev/null || say python3-faiss
+  has kubectl || say kubernetes-client
   has sshd || say openssh-server
   has ssh ssh-keygen || say openssh-client
   has ip || say iproute2
