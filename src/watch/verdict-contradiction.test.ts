@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Observation } from '../contracts/observation.ts';
-import { computeVerdict, type VerdictPolicy } from './verdict.ts';
+import { computeVote, type RegionVerdict, tallyVotes, type VerdictPolicy } from './verdict.ts';
 
 const nowMs = 1_000_000;
 const policy: VerdictPolicy = { graceMs: 100, failures: 3, lostWhen: 'any', staleMs: 5_000, heardMs: 3_000 };
@@ -34,20 +34,16 @@ function standby(upstream: Upstream, parts: Partial<Observation> = {}): Observat
   };
 }
 
+/** What the only controller there is makes of it. */
+const verdictOf = (observations: readonly Observation[], parts: Partial<VerdictPolicy> = {}, vital = ['db']): RegionVerdict =>
+  tallyVotes('east', [computeVote({ controller: 'a', atMs: nowMs, observations }, vital, 'east', { ...policy, ...parts }, nowMs)], 1);
+
 const verdictWith = (
   others: readonly Observation[],
   parts: Partial<VerdictPolicy> = {},
   vital = ['db'],
   more: readonly Observation[] = [],
-) =>
-  computeVerdict(
-    'east',
-    vital,
-    [{ controller: 'a', atMs: nowMs, observations: [gone, ...more, ...others] }],
-    1,
-    { ...policy, ...parts },
-    nowMs,
-  );
+) => verdictOf([gone, ...more, ...others], parts, vital);
 
 describe('a standby that goes on receiving', () => {
   it('[X-01] [S5-19] keeps a region from counting as lost that only we can not reach, and is named', () => {
@@ -61,15 +57,7 @@ describe('a standby that goes on receiving', () => {
   });
   it('counts for as long as silence takes to count, then no longer: a primary that died after it was heard must not be waited for', () => {
     const since = { ...gone, failingSinceMs: nowMs - 60_000 };
-    const at = (heardAgeMs: number) =>
-      computeVerdict(
-        'east',
-        ['db'],
-        [{ controller: 'a', atMs: nowMs, observations: [since, standby({ link: 'up', region: 'east', heardAgeMs })] }],
-        1,
-        policy,
-        nowMs,
-      ).state;
+    const at = (heardAgeMs: number) => verdictOf([since, standby({ link: 'up', region: 'east', heardAgeMs })]).state;
     expect(at(2_998)).toBe('failing');
     expect(at(2_999)).toBe('lost');
   });
@@ -98,7 +86,7 @@ describe('a standby that goes on receiving', () => {
   });
   it('leaves the votes of those who see the primary answer as they are', () => {
     const up: Observation = { ...gone, health: 'up', evidence: { kind: 'answered', detail: 'answers' }, failures: 0 };
-    const verdict = computeVerdict('east', ['db'], [{ controller: 'a', atMs: nowMs, observations: [up] }], 1, policy, nowMs);
+    const verdict = verdictOf([up]);
     expect(verdict).toMatchObject({ state: 'healthy', votes: [{ says: 'healthy' }] });
     expect(verdict.votes[0]).not.toHaveProperty('contradictedBy');
   });

@@ -94,7 +94,11 @@ function contradiction(lost: Observation, others: readonly Observation[], heardM
   return undefined;
 }
 
-/** What one controller says of a region, by what it has seen. */
+/**
+ * What one controller says of a region, by what it has seen.
+ *
+ * @param vital names of the vital components that have a site in the region
+ */
 export function computeVote(opinion: Opinion, vital: readonly string[], region: string, policy: VerdictPolicy, nowMs: number): TimedVote {
   if (nowMs - opinion.atMs > policy.staleMs)
     return { controller: opinion.controller, says: 'unknown', because: [`its newest word is ${formatDuration(nowMs - opinion.atMs)} old`] };
@@ -135,23 +139,9 @@ export function computeVote(opinion: Opinion, vital: readonly string[], region: 
 }
 
 /**
- * @param vital names of the vital components that have a site in the region
- * @param controllers how many controllers there should be: the majority is counted from it
+ * @param votes one per controller; those that do not count are carried along, to be shown
+ * @param controllers how many there should be: the majority is counted from it
  */
-export function computeVerdict(
-  region: string,
-  vital: readonly string[],
-  opinions: readonly Opinion[],
-  controllers: number,
-  policy: VerdictPolicy,
-  nowMs: number,
-): RegionVerdict {
-  const byController = new Map(opinions.map((opinion) => [opinion.controller, opinion]));
-  const votes = [...byController.values()].map((opinion) => computeVote(opinion, vital, region, policy, nowMs));
-  return tallyVotes(region, votes, controllers);
-}
-
-/** @param votes one per controller; those that do not count are carried along, to be shown */
 export function tallyVotes(region: string, votes: readonly TimedVote[], controllers: number): RegionVerdict {
   const counted = votes.filter((each) => each.notCounted === undefined);
   const needed = Math.floor(Math.max(controllers, counted.length) / 2) + 1;
