@@ -6,10 +6,12 @@ import { createHash } from 'node:crypto';
 import { Chance } from './chance.ts';
 import { Clients } from './clients.ts';
 import { Controllers } from './controllers.ts';
+import { Deceptions } from './deceptions.ts';
 import { Faults } from './faults.ts';
 import { Invariants, isAutomatic, type Violation } from './invariants.ts';
 import { Operator } from './operator.ts';
 import { otherRegion, type Region, regions, SimulatedPlatform } from './simulated-platform.ts';
+import { StateAudit } from './state-audit.ts';
 import { hasEnded, type MirroredExecution } from './state-mirror.ts';
 import { VirtualTime } from './virtual-time.ts';
 
@@ -56,6 +58,8 @@ class Disaster {
   readonly #operator: Operator;
   readonly #faults: Faults;
   readonly #clients: Clients;
+  readonly #deceptions: Deceptions;
+  readonly #stateAudit: StateAudit;
   #converged = false;
 
   constructor(seed: number, regionCount: 2 | 3) {
@@ -67,10 +71,19 @@ class Disaster {
     this.#controllers = new Controllers(this.#platform, this.#invariants, seed);
     this.#operator = new Operator(this.#platform, this.#invariants, this.#controllers, new Chance(seed, 'operator'));
     this.#clients = new Clients(this.#platform, this.#invariants, new Chance(seed, 'clients'));
+    this.#stateAudit = new StateAudit(this.#platform, this.#invariants);
+    this.#deceptions = new Deceptions({
+      platform: this.#platform,
+      controllers: this.#controllers,
+      chance: new Chance(seed, 'guises'),
+      isBusy: () => this.#invariants.mirror.open.length > 0,
+      order: (kind, thinksMs) => this.#operator.interfere(kind, thinksMs),
+    });
     this.#faults = new Faults({
       platform: this.#platform,
       controllers: this.#controllers,
       chance: new Chance(seed, 'faults'),
+      isCalm: this.#deceptions.isAlone,
       mayBoot: (region) => !this.#invariants.mirror.open.some((execution) => worksOnFiles(execution, region)),
       operatorLooks: () => this.#operator.look(false),
       isPromised: (entry) =>
@@ -87,12 +100,16 @@ class Disaster {
 
   async run(): Promise<void> {
     const { violations } = this.#invariants;
-    const afterEach = () => this.#invariants.afterEvent();
+    const afterEach = () => {
+      this.#invariants.afterEvent();
+      this.#stateAudit.afterEvent();
+    };
     const stop = () => {
       if (this.#time.fired > mostEvents) this.#invariants.liveness(`${mostEvents} events, and no rest`);
       return violations.length > 0;
     };
-    await this.#time.run(this.#faults.endsAtMs, afterEach, stop);
+    await this.#time.run(this.#deceptions.isAlone ? this.#deceptions.endsAtMs : this.#faults.endsAtMs, afterEach, stop);
+    this.#deceptions.end();
     this.#faults.heal();
     this.#controllers.restartAfterMs = () => 100;
     this.#controllers.ensure();
@@ -150,6 +167,7 @@ class Disaster {
       story: [
         JSON.stringify(this.#platform.draw),
         ...this.#faults.happened,
+        ...this.#deceptions.happened,
         ...this.#operator.did,
         ...[...mirror.executions.values()].flatMap(({ header, events }) => [
           `execution ${header.id} by ${header.startedBy} under epoch ${header.plan.epoch}: ${header.plan.madeBecause}`,

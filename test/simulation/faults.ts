@@ -59,6 +59,8 @@ export interface FaultParts {
   readonly chance: Chance;
   /** A region may be booted now: nobody works on its files. */
   readonly mayBoot: (region: Region) => boolean;
+  /** Something else is played, in which none of these happens. */
+  readonly isCalm: boolean;
   readonly operatorLooks: () => void;
   /** A client was told that it is there, or another server has it. */
   readonly isPromised: (entry: Entry) => boolean;
@@ -109,14 +111,14 @@ export class Faults {
 
   #strikeAt(atMs: number, kind: FaultKind, isSevere: boolean): void {
     this.#parts.platform.time.after(atMs, () => {
-      if (!this.#over) this.#strike(kind, isSevere);
+      if (!this.#over && !this.#parts.isCalm) this.#strike(kind, isSevere);
     });
   }
 
   /** An execution was begun or taken over: the moments in which a death, a pause or a state that fails hurts most. */
   executionMoves(holder: string): void {
-    const { chance, controllers, platform } = this.#parts;
-    if (this.#over) return;
+    const { chance, controllers, platform, isCalm } = this.#parts;
+    if (this.#over || isCalm) return;
     if (this.#crashesLeft > 0 && chance.happens(this.#crashShare)) {
       this.#crashesLeft -= 1;
       const stallMs = chance.happens(this.#stallShare) ? chance.between(500, 6_000) : undefined;
@@ -130,8 +132,8 @@ export class Faults {
 
   /** A failover was begun by itself: the moment in which its region may come back. */
   failoverBegins(from: Region): void {
-    const { chance, platform } = this.#parts;
-    if (this.#over || !chance.happens(this.#returnShare)) return;
+    const { chance, platform, isCalm } = this.#parts;
+    if (this.#over || isCalm || !chance.happens(this.#returnShare)) return;
     const server = platform.servers[from];
     this.happened.push(`${Math.round(platform.time.nowMs)} ${from} comes back as its failover begins`);
     if (chance.happens(0.7)) platform.weather.pauseUntilMs = platform.time.nowMs + chance.between(500, 5_000);

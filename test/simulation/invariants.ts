@@ -14,7 +14,7 @@ import type { JournalEvent } from '../../src/state/journal-events.ts';
 import type { PlatformState } from '../../src/state/platform-state.ts';
 import type { Place } from './network.ts';
 import { controllerPlaces, otherRegion, type Region, regions, type SimulatedPlatform, secrets } from './simulated-platform.ts';
-import { hasEnded, type MirroredExecution, StateMirror } from './state-mirror.ts';
+import { hasEnded, type MirroredExecution, placeOf, StateMirror } from './state-mirror.ts';
 
 export interface Violation {
   readonly invariant: 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8' | 'liveness';
@@ -53,6 +53,8 @@ export class Invariants {
   isWatched: (region: Region) => boolean = () => false;
   readonly promotions: { readonly region: Region; readonly executionId: string; readonly epoch: number; readonly atMs: number }[] = [];
   onBegun: (execution: MirroredExecution) => void = () => {};
+  /** An automatic failover has confirmed its verdict, at that time. */
+  onConfirmed: (execution: MirroredExecution, atMs: number) => void = () => {};
   onExecutionEvent: (execution: MirroredExecution, event: JournalEvent) => void = () => {};
   readonly #platform: SimulatedPlatform;
   /** When the controller could have reached the database of a region, however slowly; and when it would have had an answer in time. */
@@ -240,6 +242,7 @@ export class Invariants {
       this.#checkTarget(header.plan.to as Region, atMs);
       return;
     }
+    this.onConfirmed(execution, atMs);
     const { graceMs, coolDownMs } = this.#platform.draw;
     const unseenMs = missedMs(this.#platform.draw);
     const wellMs = heldMs(this.#well[header.plan.from as Region], atMs - graceMs, atMs);
@@ -282,13 +285,6 @@ export class Invariants {
     }
     return nowMs;
   }
-}
-
-/** Where the process stands that runs it now. */
-function placeOf({ events }: MirroredExecution): Place {
-  const runner = events.findLast((event) => event.type === 'started' || event.type === 'runner-changed');
-  const holder = runner?.type === 'started' || runner?.type === 'runner-changed' ? runner.data.holder : '';
-  return holder.includes('/') ? (holder.split('/')[0] as Place) : 'outside';
 }
 
 export function isAutomatic({ header }: MirroredExecution): boolean {

@@ -13,4 +13,9 @@ export const keptSeeds: readonly { readonly seed: number; readonly story: string
     story:
       'A person looked at the plan of a re-protection while a failover changed the roles, then said yes: it fenced the region that had become the active one, and nobody took writes.',
   },
+  {
+    seed: 268,
+    story:
+      'The clock on the wall was set back while the standby lagged: what would be lost looked like nothing, and a failover that nobody had ordered lost nine seconds of writes; one may be lost.',
+  },
 ];

@@ -35,12 +35,10 @@ export class Operator {
     this.#controllers = controllers;
   }
 
-  /** Nobody told them that something is being done already. */
-  interfere(): void {
-    const { mirror } = this.#invariants;
-    const active = mirror.platform?.activeRegion as Region | undefined;
-    if (active === undefined || this.#platform.servers[active].answers) return;
-    this.#order({ kind: 'failover', acceptLoss: 'any', because: 'it looks bad' });
+  /** Nobody told them that something is being done already; and they think about its plan for so long. */
+  interfere(kind: 'failover' | 'reprotect', thinksMs: number): void {
+    const because = 'it looks bad';
+    this.#order(kind === 'failover' ? { kind, acceptLoss: 'any', because } : { kind, because }, thinksMs);
   }
 
   /** One look, and what follows from it. `firmly`, once all is healed: what does not go on is a fault, and what nobody takes over is taken over by hand. */
@@ -126,12 +124,11 @@ export class Operator {
     if (parts) void putRequest(parts.store, parts.host, id, request).catch(() => undefined);
   }
 
-  #order(request: PlanRequest): void {
+  #order(request: PlanRequest, thinksMs = this.#chance.happens(this.#thinkShare) ? this.#chance.between(1_000, 30_000) : 0): void {
     const active = this.#invariants.mirror.platform?.activeRegion as Region;
     const control = this.#desk(otherRegion(active))?.control;
     if (!control) return;
     this.did.push(`${Math.round(this.#platform.time.nowMs)} ${request.kind}`);
-    const thinksMs = this.#chance.happens(this.#thinkShare) ? this.#chance.between(1_000, 30_000) : 0;
     void makePlan(control, request)
       .then(async (plan) => {
         await this.#platform.time.sleep(thinksMs);

@@ -5,6 +5,7 @@ import type { Plan } from '../../src/plans/plan.ts';
 import type { ExecutionHeader } from '../../src/state/execution-state.ts';
 import type { JournalEvent } from '../../src/state/journal-events.ts';
 import type { PlatformState } from '../../src/state/platform-state.ts';
+import type { Place } from './network.ts';
 
 export interface MirroredExecution {
   readonly header: ExecutionHeader<Plan>;
@@ -58,4 +59,11 @@ export class StateMirror {
 
 export function hasEnded(execution: MirroredExecution, stepId: string): boolean {
   return execution.events.some((event) => 'stepId' in event && event.stepId === stepId && event.type === 'step-done');
+}
+
+/** Where the process stands that runs it now. */
+export function placeOf({ events }: MirroredExecution): Place {
+  const runner = events.findLast((event) => event.type === 'started' || event.type === 'runner-changed');
+  const holder = runner?.type === 'started' || runner?.type === 'runner-changed' ? runner.data.holder : '';
+  return holder.includes('/') ? (holder.split('/')[0] as Place) : 'outside';
 }
