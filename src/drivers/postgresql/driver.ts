@@ -22,6 +22,7 @@ import type { Connect, Machine } from './ports.ts';
 import { promoteVerb } from './promote.ts';
 import { protectVerb } from './protect.ts';
 import { salvageVerb } from './salvage.ts';
+import { openReturn } from './site-return.ts';
 import { subscribe } from './subscribe.ts';
 import { validateComponent } from './validate.ts';
 
@@ -59,7 +60,7 @@ export function makePostgresqlDriver(surroundings: Surroundings): AnyDriver {
     siteOptions,
     validate: validateComponent,
     open: (context) => openSite(context, surroundings),
-    ...(surroundings.backups ? { backups: surroundings.backups } : {}),
+    ...(surroundings.backups ? { backups: surroundings.backups, openReturn } : {}),
   });
 }
 

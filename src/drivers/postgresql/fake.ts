@@ -224,8 +224,8 @@ function fakeMachine(world: FakePostgresql, server: FakeServer): Machine {
   };
   return {
     readState: async () => server.clusterState(),
-    async bar(_limit, word) {
-      if (word === undefined) server.barWord = '';
+    async bar(word) {
+      if (word === '') server.barWord = '';
       else if (!server.barred || server.barWord !== '') server.barWord = word;
       server.barred = true;
     },

@@ -148,7 +148,7 @@ async function barOwn(machine: Machine, want: JsonObject, signal: AbortSignal): 
   const state = await machine.readState({ timeoutMs: handsLookMs, signal });
   const stranger = strangerIn(state, want);
   if (stranger !== undefined) throw fail('SYSTEM_WRONG_IDENTITY', { message: stranger });
-  await machine.bar({ timeoutMs: handsLookMs, signal });
+  await machine.bar('', { timeoutMs: handsLookMs, signal });
   return state;
 }
 
@@ -174,7 +174,7 @@ async function fenceQuickly(access: Access, want: JsonObject, context: StepConte
     // Each command costs time that the lease has not got: nothing is looked at here that would not change what is done.
     const machine = access.requireMachine();
     const word = newBarWord(access);
-    await machine.bar(access.limit(context.signal, handsLookMs), word);
+    await machine.bar(word, access.limit(context.signal, handsLookMs));
     await context.keepNote({ word });
     await machine.stop('now', access.limit(context.signal, stopNowMs));
     return;

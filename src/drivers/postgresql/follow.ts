@@ -139,7 +139,7 @@ class Following {
   }
 
   async #stopOwn(): Promise<void> {
-    await this.#machine.bar(this.#limit());
+    await this.#machine.bar('', this.#limit());
     try {
       await this.#machine.stop('orderly', this.#limit(stopTimeoutMs));
     } catch (thrown) {

@@ -41,8 +41,8 @@ export function handsMachine(hands: Hands, site: SiteOptions, host: Host): Machi
   };
   return {
     readState,
-    async bar(limit, word) {
-      if (word === undefined) await run({ script: scripts.barScript }, limit);
+    async bar(word, limit) {
+      if (word === '') await run({ script: scripts.barScript }, limit);
       else await run({ script: scripts.barWithWordScript, args: [word] }, limit);
     },
     async changeBar(former, word, limit) {

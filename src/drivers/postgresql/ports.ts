@@ -169,8 +169,8 @@ export interface SalvageResult {
 /** The host of a server, reached by hands. */
 export interface Machine {
   readState(limit: Limit): Promise<ClusterState>;
-  /** Makes sure that a start brings up a standby, durably. With a word, a bar without one stays as it is. */
-  bar(limit: Limit, word?: string): Promise<void>;
+  /** Makes sure that a start brings up a standby, durably. With a word, a bar without one stays as it is; an empty word takes the word away. */
+  bar(word: string, limit: Limit): Promise<void>;
   /** Puts the word into the bar if that still says `former`; SYSTEM_REFUSED where somebody put another one since. */
   changeBar(former: string, word: string, limit: Limit): Promise<void>;
   /** Takes the very bar away that says `word`; SYSTEM_REFUSED where somebody put another one since. */

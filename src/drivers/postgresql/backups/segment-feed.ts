@@ -4,6 +4,7 @@
  * Invariant: the server is told that a file does not exist (exit 1, the end of its log) only where the way of the recovery says so. Whatever else goes wrong (an unreachable repository, a
  * damaged piece, our own death) ends the script with a status above 125, at which the server gives up instead of taking it for the end. At most `aheadMost` segments lie in the spool.
  */
+import { releaseMemory } from '../../../base/release-memory.ts';
 import type { ArchiveReader } from '../../../contracts/backup.ts';
 import type { Host, Log } from '../../../host/host.ts';
 import type { RecoveryWay } from './recovery-way.ts';
@@ -18,9 +19,9 @@ spool=$1 name=$2 to=$3
 tries=0
 while :; do
   if [ -f "$spool/ready/$name" ]; then
+    : >"$spool/wanted/$name"
     # Copied, so that it belongs to whom the server runs as.
     cp "$spool/ready/$name" "$to" || exit 200
-    case $name in *.history) ;; *) rm -f "$spool/ready/$name" ;; esac
     exit 0
   fi
   [ -f "$spool/failed" ] && exit 201
@@ -41,8 +42,11 @@ export class SegmentFeed {
   readonly #log: Log;
   readonly #end = new AbortController();
   readonly #indexes: ReadonlyMap<string, number>;
+  readonly #underWay = new Map<string, Promise<void>>();
   #next = 0;
   #failure: unknown;
+  /** What a fetch under way has ended with. */
+  #broken: unknown;
   #running: Promise<void> = Promise.resolve();
 
   constructor(host: Host, archive: ArchiveReader, way: RecoveryWay, segmentBytes: number, spool: string, log: Log) {
@@ -78,13 +82,17 @@ export class SegmentFeed {
   async stop(): Promise<void> {
     this.#end.abort();
     await this.#running;
+    await Promise.all(this.#underWay.values());
   }
 
   async #run(): Promise<void> {
     try {
       while (!this.#end.signal.aborted) {
         await this.#answer();
-        if (!(await this.#fetchAhead())) await this.#host.clock.sleep(lookMs, this.#end.signal).catch(() => undefined);
+        await this.#fetchAhead();
+        const pause = this.#host.clock.sleep(lookMs, this.#end.signal).catch(() => undefined);
+        await Promise.race([pause, ...this.#underWay.values()]);
+        if (this.#broken !== undefined) throw this.#broken;
       }
     } catch (error) {
       this.#failure = error;
@@ -101,29 +109,53 @@ export class SegmentFeed {
       const index = this.#indexes.get(name);
       if (index === undefined && !this.#way.histories.has(name))
         await this.#host.files.writeAtomically(`${this.#spool}/absent/${name}`, '');
-      if (index !== undefined && index < this.#next && !(await this.#host.files.exists(`${this.#spool}/ready/${name}`)))
-        await this.#fetch(name);
+      if (index !== undefined && (await this.#host.files.exists(`${this.#spool}/ready/${name}`))) await this.#clearBefore(index);
+      const isOnItsWay = this.#underWay.has(name) || (await this.#host.files.exists(`${this.#spool}/ready/${name}`));
+      if (index !== undefined && index < this.#next && !isOnItsWay) this.#begin(name);
       if (index !== undefined && index > this.#next) this.#next = index;
       await this.#host.files.remove(`${this.#spool}/wanted/${name}`);
     }
   }
 
-  async #fetchAhead(): Promise<boolean> {
+  /** The server asks for one after the other: once it takes this one, it has those before. */
+  async #clearBefore(index: number): Promise<void> {
+    for (const name of await this.#host.files.list(`${this.#spool}/ready`))
+      if ((this.#indexes.get(name) ?? index) < index) await this.#host.files.remove(`${this.#spool}/ready/${name}`);
+  }
+
+  async #fetchAhead(): Promise<void> {
     const ready = (await this.#host.files.list(`${this.#spool}/ready`)).length - this.#way.histories.size;
-    const names = this.#way.segments.slice(this.#next, this.#next + Math.max(0, Math.min(fetchesAtOnce, aheadMost - ready)));
-    if (names.length === 0) return false;
-    await Promise.all(names.map((name) => this.#fetch(name)));
-    this.#next += names.length;
-    return true;
+    while (this.#underWay.size < Math.min(fetchesAtOnce, aheadMost - ready)) {
+      const name = this.#way.segments[this.#next];
+      if (name === undefined) return;
+      this.#next += 1;
+      if (!this.#underWay.has(name)) this.#begin(name);
+    }
+  }
+
+  /** One that takes longer holds up none of the others. */
+  #begin(name: string): void {
+    const fetching = this.#fetch(name)
+      .catch((error: unknown) => {
+        this.#broken ??= error;
+      })
+      .finally(() => this.#underWay.delete(name));
+    this.#underWay.set(name, fetching);
   }
 
   async #fetch(name: string): Promise<void> {
     const found = await this.#archive.fetch(name);
     if (!found) throw new Error(`${name} has gone from the archive`);
-    // A segment that had not come to its end: the server reads as far as its records go, and wants a file of full size.
+    const { bytes } = found;
+    await this.#place(name, bytes.length === this.#segmentBytes ? bytes : this.#fullSize(bytes));
+    releaseMemory(bytes);
+  }
+
+  /** A segment that had not come to its end: the server reads as far as its records go, and wants a file of full size. */
+  #fullSize(bytes: Uint8Array): Uint8Array {
     const whole = new Uint8Array(this.#segmentBytes);
-    whole.set(found.bytes.subarray(0, this.#segmentBytes));
-    await this.#place(name, found.bytes.length === this.#segmentBytes ? found.bytes : whole);
+    whole.set(bytes.subarray(0, this.#segmentBytes));
+    return whole;
   }
 
   async #place(name: string, bytes: Uint8Array): Promise<void> {
