@@ -9,7 +9,6 @@ import type { Host, Log } from '../host/host.ts';
 import type { CanaryRow } from './canary.ts';
 import type { Position } from './observation.ts';
 import type { SiteContext } from './site-context.ts';
-import type { SiteReturn } from './site-return.ts';
 
 /** P1 intact (digests) · P2 starts · P3 sound (the engine's own checks) · P4 content equals the fingerprint taken at backup time · P5 reached the point it should have, in time. */
 export const proofLevels = ['P1', 'P2', 'P3', 'P4', 'P5'] as const;
@@ -246,8 +245,6 @@ export interface DriverBackups<C, S> {
   readonly kinds: readonly BackupKind[];
   openSource(context: SiteContext<C, S>): BackupSource;
   openRestorer(context: RestorerContext<C>): Restorer;
-  /** Where a site can be brought back from a backup; undefined for one that lacks what that needs, such as hands. */
-  openReturn?(context: SiteContext<C, S>): SiteReturn | undefined;
   /** Of which history a finished log file of this machine is, where logs can be pushed file by file. A file that contradicts its server: SYSTEM_WRONG_IDENTITY. */
   identifyLog?(host: Pick<Host, 'files' | 'fileStreams'>, path: string): Promise<string>;
 }

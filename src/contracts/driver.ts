@@ -8,6 +8,7 @@ import type { Canary } from './canary.ts';
 import type { Evidence, Reading } from './observation.ts';
 import type { Replication } from './replication.ts';
 import type { SiteContext } from './site-context.ts';
+import type { SiteReturn } from './site-return.ts';
 import type { SiteVerb, Verb } from './verbs.ts';
 
 export type { Canary, CanaryRow } from './canary.ts';
@@ -73,6 +74,8 @@ export interface Driver<C = never, S = never> {
   open(context: SiteContext<C, S>): Site;
   /** Where the system's data can be backed up, archived, restored and proven. */
   readonly backups?: DriverBackups<C, S>;
+  /** How a site is brought back from a backup; undefined for one that lacks what that needs, such as hands. */
+  openReturn?(context: SiteContext<C, S>): SiteReturn | undefined;
 }
 
 /** A driver whose options types are forgotten: what the registry holds. */

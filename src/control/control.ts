@@ -17,6 +17,7 @@ import { type RegionVerdict, tallyVotes } from '../watch/verdict.ts';
 import { Watch } from '../watch/watch.ts';
 import { readPresences } from '../watch/watch-records.ts';
 import { BackupParts, type OpenRepository } from './backups/backup-parts.ts';
+import { readRecoveryInstants } from './backups/recovery-instants.ts';
 import { checkHands } from './check-hands.ts';
 import { type CutOff, Fleet } from './fleet/fleet.ts';
 import { type OpenHands, type OpenSites, openSites } from './open-sites.ts';
@@ -142,10 +143,12 @@ export class Control {
 
   async view(): Promise<ViewParts> {
     const { spec, catalog, store, host } = this.parts;
-    const [platform, timings, recoveries] = await Promise.all([
+    const withoutStandby = [...spec.components.values()].some(({ replication }) => replication === 'none');
+    const [platform, timings, recoveries, recoveryInstants] = await Promise.all([
       ensurePlatformState(store, spec.name, activeRegionOf(spec)),
       readTimings(store),
       readRecoveries(store),
+      withoutStandby ? readRecoveryInstants(store) : new Map<string, number>(),
     ]);
     return {
       spec,
@@ -156,6 +159,8 @@ export class Control {
       platform: platform.state,
       timings,
       recoveries,
+      recoveryInstants,
+      canBringBack: (component, region) => this.backups.canBringBack(component, region),
       nowMs: host.clock.nowMs(),
     };
   }

@@ -4,7 +4,7 @@
  */
 import { fail } from '../base/errors.ts';
 import type { SiteVerb } from '../contracts/verbs.ts';
-import type { Plan } from '../plans/plan.ts';
+import type { Plan, Step } from '../plans/plan.ts';
 import { loadExecution } from '../state/journal.ts';
 import { siteKey } from '../watch/site-key.ts';
 import type { Control } from './control.ts';
@@ -18,7 +18,9 @@ export async function localHandsNeeded(control: Control, id: string): Promise<Ha
   const { header, state } = await loadExecution<Plan>(store, id);
   const mayFail = new Set(header.plan.steps.filter((step) => step.onFailure === 'continue').map((step) => step.id));
   let needed: HandsNeeded = 'anyone';
-  for (const { id: step, component, region, verb, status, undo } of state.steps) {
+  const wants = new Map(header.plan.steps.map((step) => [step.id, step]));
+  for (const { id: step, verb, status, undo } of state.steps) {
+    const { component, region } = placeOf(wants.get(step));
     const over = state.rollingBack ? undo?.status === 'done' : status === 'done' || status === 'skipped';
     if (over || component === undefined || region === undefined || mayFail.has(step)) continue;
     if (!takesLocalHands(control, component, region, verb)) continue;
@@ -28,9 +30,16 @@ export async function localHandsNeeded(control: Control, id: string): Promise<Ha
   return needed;
 }
 
+/** A site that is brought back is named in what is wanted: the repository and the scratch directory are the controller's. */
+function placeOf(step: Step | undefined): Pick<Step, 'component' | 'region'> {
+  if (step?.verb !== 'restore-site') return step ?? {};
+  return { component: String(step.want.component), region: String(step.want.region) };
+}
+
 function takesLocalHands({ parts: { spec, catalog } }: Control, component: string, region: string, verb: string): boolean {
   const of = spec.components.get(component);
   if (of?.sites.get(region)?.hands?.kind !== 'local' || !spec.controllers.regions.includes(region)) return false;
+  if (verb === 'restore-site') return true;
   return catalog.get(of.driver)?.verbs.some((each) => each.verb === verb && each.needsHands) === true;
 }
 
@@ -38,9 +47,12 @@ function takesLocalHands({ parts: { spec, catalog } }: Control, component: strin
 export function requireOneRunner(control: Control, plan: Plan): void {
   if (!control.parts.spec.state) return;
   const regions = new Set<string>();
-  for (const { component, region, verb, onFailure } of plan.steps)
+  for (const step of plan.steps) {
+    const { verb, onFailure } = step;
+    const { component, region } = placeOf(step);
     if (component !== undefined && region !== undefined && onFailure !== 'continue' && takesLocalHands(control, component, region, verb))
       regions.add(region);
+  }
   if (regions.size < 2) return;
   throw fail('PLAN_IMPOSSIBLE', {
     message: `the plan takes local hands in ${[...regions].join(' and in ')}, and no controller has both`,

@@ -16,6 +16,7 @@ import type { PlatformParts } from './verbs/platform-verb.ts';
 import { proveBackup } from './verbs/prove-backup.ts';
 import { pruneBackups } from './verbs/prune-backups.ts';
 import { restoreBackup } from './verbs/restore-backup.ts';
+import { restoreSite } from './verbs/restore-site.ts';
 import { takeBackup } from './verbs/take-backup.ts';
 import { verify } from './verbs/verify.ts';
 
@@ -30,6 +31,7 @@ const platformVerbFactories: Readonly<Partial<Record<PlatformVerb, (parts: Platf
   verify,
   'take-backup': takeBackup,
   'restore-backup': restoreBackup,
+  'restore-site': restoreSite,
   'prune-backups': pruneBackups,
   'prove-backup': proveBackup,
 };

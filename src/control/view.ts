@@ -20,6 +20,9 @@ export interface ViewParts {
   readonly platform: PlatformState;
   readonly timings: Timings;
   readonly recoveries: ReadonlyMap<string, MeasuredRecovery>;
+  /** To which instant each component that is backed up could be brought back. */
+  readonly recoveryInstants: ReadonlyMap<string, number>;
+  canBringBack(component: string, region: string): boolean;
   readonly nowMs: number;
 }
 
@@ -34,6 +37,7 @@ export function readinessInput(parts: ViewParts): ReadinessInput {
     acknowledged: watch.acknowledged,
     standbyCanaries: watch.standbyCanaries,
     provenRtoMs: new Map([...recoveries].map(([region, recovery]) => [region, recovery.outageMs])),
+    recoveryInstants: parts.recoveryInstants,
   };
 }
 
@@ -47,7 +51,9 @@ function timingOf(parts: ViewParts, component: string, verb: SiteVerb): VerbTimi
 /** What would be lost of each data store if the active region vanished now; undefined: unproven. */
 export function estimateLosses(parts: ViewParts, target: string): ReadonlyMap<string, number | undefined> {
   const input = readinessInput(parts);
-  const data = [...parts.spec.components.values()].filter((component) => component.kind === 'data' && component.sites.has(target));
+  const data = [...parts.spec.components.values()].filter(
+    ({ kind, replication, sites }) => (kind === 'data' || replication === 'none') && sites.has(target),
+  );
   return new Map(data.map((component) => [component.name, computeRpoNowMs(component, target, input)]));
 }
 
@@ -68,6 +74,7 @@ export function situationOf(parts: ViewParts, target: string): Situation {
     observation: (component, region) => parts.watch.observations.get(siteKey(component, region)),
     lastUp: (component, region) => parts.watch.lastUp.get(siteKey(component, region)),
     can: (component, region, verb) => can(parts, component, region, verb),
+    canBringBack: (component, region) => parts.canBringBack(component, region),
     timing: (component, verb) => timingOf(parts, component, verb),
     estimatedLossMs: (component) => losses.get(component),
   };

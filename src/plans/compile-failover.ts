@@ -6,7 +6,8 @@
 import { formatDuration } from '../base/durations.ts';
 import { fail } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
-import type { Spec } from '../spec/spec.ts';
+import type { ComponentSpec, Spec } from '../spec/spec.ts';
+import { bringBack, isBroughtBack } from './bring-back.ts';
 import {
   bringUpWorkloads,
   componentsOf,
@@ -73,7 +74,16 @@ function takeOverData(frame: Frame, ends: Ends, epochSet: string): { losses: str
   const measured: string[] = [];
   for (const component of componentsOf(frame, 'data', from))
     if (!component.sites.has(to)) losses.push(`all of ${component.name}, which has no site in ${to}`);
+  const fence = (component: ComponentSpec): string | undefined =>
+    component.sites.has(from)
+      ? builder.site('fence', component.name, from, unplannedFence(frame, component.name), {
+          after: [barred],
+          why: `${component.name} in ${from} must never acknowledge a write again`,
+          ...(isGuarded(spec) ? { timeoutMs: leaseFactor * spec.controllers.ttlMs + leastFenceMs } : {}),
+        })
+      : undefined;
   for (const component of componentsOf(frame, 'data', to)) {
+    if (isBroughtBack(component)) continue;
     if (!situation.can(component.name, to, 'promote'))
       throw fail('PLAN_IMPOSSIBLE', {
         subject: `${component.name} in ${to}`,
@@ -82,13 +92,7 @@ function takeOverData(frame: Frame, ends: Ends, epochSet: string): { losses: str
       });
     const loss = lossOf(situation, component.name, component.replication);
     if (loss) losses.push(loss);
-    const fenced = component.sites.has(from)
-      ? builder.site('fence', component.name, from, unplannedFence(frame, component.name), {
-          after: [barred],
-          why: `${component.name} in ${from} must never acknowledge a write again`,
-          ...(isGuarded(spec) ? { timeoutMs: leaseFactor * spec.controllers.ttlMs + leastFenceMs } : {}),
-        })
-      : undefined;
+    const fenced = fence(component);
     const id = builder.site(
       'promote',
       component.name,
@@ -116,7 +120,12 @@ function takeOverData(frame: Frame, ends: Ends, epochSet: string): { losses: str
       ),
     );
   }
-  return { losses, promoted, measured };
+  const back = bringBack(frame, ends, epochSet, fence);
+  return {
+    losses: [...losses, ...back.losses],
+    promoted: [...promoted, ...back.served],
+    measured: [...measured, ...back.measured],
+  };
 }
 
 export function compileFailover(spec: Spec, situation: Situation, request: FailoverRequest): Plan {

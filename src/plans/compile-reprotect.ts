@@ -5,6 +5,7 @@
  */
 import { fail } from '../base/errors.ts';
 import type { Spec } from '../spec/spec.ts';
+import { isBroughtBack } from './bring-back.ts';
 import { componentsOf, type Frame, takeBarAway } from './fragments.ts';
 import type { Plan } from './plan.ts';
 import { PlanBuilder } from './plan-builder.ts';
@@ -51,6 +52,12 @@ export function rejoin(
     const { name } = component;
     // Without a site in the active region there is nothing that it could follow.
     if (!component.sites.has(active)) continue;
+    if (isBroughtBack(component)) {
+      // It follows nobody; what must not be is that it goes on to serve clients of before.
+      const barred = fenceReturning(frame, name, active, returning, after);
+      if (barred !== undefined) last.push(barred);
+      continue;
+    }
     if (!situation.can(name, returning, 'follow')) {
       throw fail('PLAN_IMPOSSIBLE', {
         subject: `${name} in ${returning}`,

@@ -6,6 +6,7 @@
  */
 import { fail } from '../base/errors.ts';
 import type { ComponentSpec, Spec } from '../spec/spec.ts';
+import { refuseWithoutStandby } from './bring-back.ts';
 import { rejoin } from './compile-reprotect.ts';
 import {
   bringUpWorkloads,
@@ -137,6 +138,7 @@ export function compileSwitchover(spec: Spec, situation: Situation, request: Swi
   const frame: Frame = { spec, situation, builder, from, to, epoch };
   const ends: Ends = new Map();
   refuseDataLeftBehind(frame);
+  refuseWithoutStandby(frame);
   const checked = builder.platform(
     'check-target',
     { region: to, budgetMs: 0, planned: true },

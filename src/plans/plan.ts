@@ -28,6 +28,7 @@ export function isBackupPlan(kind: string): kind is BackupPlanKind {
  *   take-backup      {component, what, repository, backupId}   the backup of that id is committed
  *   prove-backup     {component, repository, what, level, target, checks, backupId?, sabotage?}   a proof by this execution is recorded, and passed
  *   restore-backup   {component, backupId, repository, target, into}   the directory holds the restored copy
+ *   restore-site     {component, region}    the site serves the newest recovery point, brought there from a backup
  *   prune-backups    {repository}           what nothing keeps any more has its tombstone, and goes once its grace is over
  */
 export const platformVerbs = [
@@ -43,6 +44,7 @@ export const platformVerbs = [
   'take-backup',
   'prove-backup',
   'restore-backup',
+  'restore-site',
   'prune-backups',
 ] as const;
 export type PlatformVerb = (typeof platformVerbs)[number];

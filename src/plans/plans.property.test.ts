@@ -16,7 +16,7 @@ interface Draft {
   readonly kind: ComponentSpec['kind'];
   readonly needs: readonly number[];
   readonly regions: readonly string[];
-  readonly synchronous: boolean;
+  readonly replication: ComponentSpec['replication'];
   readonly lossMs: number | undefined;
   readonly cannot: readonly SiteVerb[];
 }
@@ -25,7 +25,13 @@ const anyDraft: fc.Arbitrary<Draft> = fc.record({
   kind: fc.constantFrom('data' as const, 'data' as const, 'workload' as const, 'route' as const, 'check' as const),
   needs: fc.array(fc.nat(20), { maxLength: 3 }),
   regions: fc.constantFrom<readonly string[]>(regionNames, regionNames, regionNames, ['east'], ['west']),
-  synchronous: fc.boolean(),
+  replication: fc.constantFrom(
+    'synchronous' as const,
+    'synchronous' as const,
+    'asynchronous' as const,
+    'asynchronous' as const,
+    'none' as const,
+  ),
   lossMs: fc.constantFrom(0, 1_500, undefined),
   cannot: fc.constantFrom<readonly SiteVerb[]>(
     [],
@@ -51,7 +57,7 @@ function specOf(drafts: readonly Draft[]): Spec {
       kind: draft.kind,
       vital: draft.kind === 'data',
       needs: [...new Set(draft.needs.filter((need) => need < index))].map(name),
-      replication: draft.synchronous ? 'synchronous' : 'asynchronous',
+      replication: draft.replication,
       canaryEveryMs: 1_000,
       options: {},
       sites: new Map(draft.regions.map((region) => [region, { region, options: {} }])),
@@ -105,6 +111,8 @@ function situationOf(spec: Spec, drafts: readonly Draft[]): Situation {
       spec.components.get(component)?.sites.has(region) === true &&
       verbsOf[draftOf(component).kind].includes(verb) &&
       !draftOf(component).cannot.includes(verb),
+    canBringBack: (component, region) =>
+      spec.components.get(component)?.sites.has(region) === true && !draftOf(component).cannot.includes('promote'),
     timing: () => ({ ms: 100, from: 'guess' }),
     estimatedLossMs: (component) => draftOf(component).lossMs,
   };
@@ -189,11 +197,15 @@ describe.each(['failover', 'switchover', 'reprotect'] as const)('every %s', (kin
 
 describe.each(['failover', 'switchover'] as const)('in every %s', (kind) => {
   it('a store is promoted only after the epoch is ours and its own fence at the source has proven itself (I1)', () =>
-    forPlans(kind, (plan, ancestors, spec) => {
+    forPlans(kind, (plan, ancestors, spec, drafts) => {
       for (const step of stepsOf(plan, 'promote')) {
         expect(comesAfter(ancestors, step.id, 'advance-epoch')).toBe(true);
         const component = spec.components.get(step.component as string);
-        if (component?.sites.has('east')) {
+        // What is brought back from a backup may be of a system that nobody can fence: then the plan says what that costs.
+        const unfenced = component?.replication === 'none' && drafts[Number(component.name.slice(1))]?.cannot.includes('fence');
+        if (!component?.sites.has('east')) continue;
+        if (unfenced) expect(plan.mayLose).toContain("its driver can't fence it there");
+        else {
           const fence = `fence ${step.component} east`;
           expect(comesAfter(ancestors, step.id, fence)).toBe(true);
           expect(plan.steps.find((each) => each.id === fence)?.onFailure).not.toBe('continue');
@@ -270,10 +282,31 @@ describe('a failover', () => {
         const lossMs = drafts[Number(component.name.slice(1))]?.lossMs;
         const said = plan.mayLose?.split('; ').find((each) => new RegExp(`\\b${component.name}\\b`).test(each));
         if (!component.sites.has('west')) expect(said).toBe(`all of ${component.name}, which has no site in west`);
-        else if (lossMs === 0) expect(said).toBeUndefined();
         else if (lossMs === undefined) expect(said).toContain('unproven');
+        else if (component.replication === 'none') expect(said).toContain(`of ${component.name}, the age of its newest recovery point`);
+        else if (lossMs === 0) expect(said).toBeUndefined();
         else expect(said).toBe(`up to 1.50 s of ${component.name}`);
       }
+    }));
+});
+
+describe('a component without a standby', () => {
+  it('is brought back after its fence, promoted after that, and never made to follow', () =>
+    forPlans('failover', (plan, ancestors, spec) => {
+      for (const component of spec.components.values()) {
+        const restore = `restore-site ${component.name} west`;
+        const isThere = plan.steps.some((step) => step.id === restore);
+        expect(isThere).toBe(component.replication === 'none' && component.sites.has('west'));
+        const fence = `fence ${component.name} east`;
+        if (isThere && component.kind === 'data' && plan.steps.some((step) => step.id === fence))
+          expect(comesAfter(ancestors, restore, fence)).toBe(true);
+        const promote = `promote ${component.name} west`;
+        if (isThere && plan.steps.some((step) => step.id === promote)) expect(comesAfter(ancestors, promote, restore)).toBe(true);
+      }
+    }));
+  it('is no reason to refuse a reprotect', () =>
+    forPlans('reprotect', (plan, _ancestors, spec) => {
+      for (const step of stepsOf(plan, 'follow')) expect(spec.components.get(step.component as string)?.replication).not.toBe('none');
     }));
 });
 
@@ -288,7 +321,7 @@ describe('a reprotect', () => {
     }));
 
   it('never takes a primary that waits for its standby for fenced: what is salvaged and made to follow has to be stopped', () => {
-    const one = { kind: 'data', needs: [], regions: regionNames, synchronous: true, lossMs: 0, cannot: [] } as const;
+    const one = { kind: 'data', needs: [], regions: regionNames, replication: 'synchronous', lossMs: 0, cannot: [] } as const;
     const spec = specOf([one]);
     const seen: Observation = {
       component: 'c0',
@@ -313,7 +346,7 @@ describe('where no plan can be made', () => {
     kind: 'data',
     needs: [],
     regions: regionNames,
-    synchronous: true,
+    replication: 'synchronous',
     lossMs: 0,
     cannot: [],
     ...parts,

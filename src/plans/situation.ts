@@ -17,6 +17,8 @@ export interface Situation {
   lastUp(component: string, region: string): Observation | undefined;
   /** Whether the site, as it is configured, can do the verb. */
   can(component: string, region: string, verb: SiteVerb): boolean;
+  /** Whether the site can be brought back from a backup of the component. */
+  canBringBack(component: string, region: string): boolean;
   /** How long the verb takes at such a site. */
   timing(component: string, verb: SiteVerb): VerbTiming;
   /** What would be lost of a component if the source vanished now, in milliseconds; undefined: unproven. */

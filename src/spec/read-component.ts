@@ -153,6 +153,26 @@ function askDriver(path: SpecPath, driver: AnyDriver, component: ComponentSpec, 
   }
 }
 
+/** Without a standby, only what its driver can bring back from a backup comes to another region. */
+function checkComesBack(path: SpecPath, driver: AnyDriver, component: ComponentSpec, collector: FaultCollector): void {
+  const { name, replication, sites, backup } = component;
+  if (replication !== 'none' || sites.size < 2) return;
+  if (driver.openReturn === undefined)
+    collector.add(
+      [...path, 'replication'],
+      'value',
+      `${name} has no standby, and nothing can bring ${driver.title} back from a backup in another region`,
+      'Leave its other sites out; or replicate it, and say how.',
+    );
+  else if (backup === undefined)
+    collector.add(
+      [...path, 'replication'],
+      'value',
+      `${name} has no standby and no backups: nothing would bring it back in another region`,
+      `Add backup: to ${name}.`,
+    );
+}
+
 function backupsOf(
   name: string,
   written: z.output<typeof componentCommonSchema>['backup'],
@@ -193,5 +213,6 @@ export async function readComponent(name: string, node: LocatedNode, reading: Co
   };
   const before = collector.faults.length;
   askDriver(path, driver, component, collector);
+  checkComesBack(path, driver, component, collector);
   return collector.faults.length === before ? component : undefined;
 }

@@ -346,6 +346,7 @@ describe('files and etcd in a failover', () => {
           // The store of the test names no verbs: it can do all that data stores do.
           return found.kind === 'data' || catalog.get(found.driver)?.verbs.some((each) => each.verb === verb) === true;
         },
+        canBringBack: () => false,
         timing: () => ({ ms: 100, from: 'guess' }),
         estimatedLossMs: () => 0,
       };

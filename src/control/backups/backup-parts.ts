@@ -7,6 +7,7 @@ import { fail } from '../../base/errors.ts';
 import type { BackupContext, BackupKind, BackupSource, DriverBackups, Restorer } from '../../contracts/backup.ts';
 import type { DriverCatalog, SiteContext } from '../../contracts/driver.ts';
 import type { Hands } from '../../contracts/hands.ts';
+import type { SiteReturn } from '../../contracts/site-return.ts';
 import type { StateStore } from '../../contracts/state-store.ts';
 import type { Host } from '../../host/host.ts';
 import type { BackupSpec } from '../../spec/backup-section.ts';
@@ -136,6 +137,24 @@ export class BackupParts {
     if (!context) throw fail('NOT_FOUND', { subject: component, message: `${component} has no site in "${region}"` });
     if (context.hands) return context.hands;
     throw fail('HANDS_MISSING', { subject: component, message: `${component} has no hands in ${region}` });
+  }
+
+  handsOf(component: string, region: string): Hands | undefined {
+    return this.#request.contexts.get(siteKey(component, region))?.hands;
+  }
+
+  /** How the component's site in the region is brought back from a backup; undefined where it can't be. */
+  openReturn(name: string, region: string): SiteReturn | undefined {
+    const component = this.component(name);
+    const context = this.#request.contexts.get(siteKey(name, region));
+    return context && this.#request.catalog.get(component.driver)?.openReturn?.(context);
+  }
+
+  canBringBack(name: string, region: string): boolean {
+    const component = this.spec.components.get(name);
+    const context = this.#request.contexts.get(siteKey(name, region));
+    const driver = this.#request.catalog.get(component?.driver ?? '');
+    return component?.backup !== undefined && context !== undefined && driver?.openReturn?.(context) !== undefined;
   }
 
   openRestorer(component: ComponentSpec, workDirectory: string, context: BackupContext): Restorer {

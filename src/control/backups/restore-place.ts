@@ -23,6 +23,20 @@ export interface RestorePlace {
   writeMarker(marker: JsonObject): Promise<void>;
 }
 
+/** Of a site's machine: what was there can be kept. */
+export interface SitePlace extends RestorePlace {
+  bring(from: string, signal: AbortSignal): Promise<void>;
+  exists(path: string): Promise<boolean>;
+  /** What is at the place goes to `aside`. Where something lies there already, this was done before, and what has come to the place since was cut off: it is removed. */
+  moveAside(aside: string): Promise<void>;
+}
+
+/** Commands on this machine, for a site that names no hands. */
+export const ownHands = ({ processes }: Pick<Host, 'processes'>): Pick<Hands, 'name' | 'run'> => ({
+  name: 'this machine',
+  run: (command) => processes.run(command),
+});
+
 const askTimeoutMs = 60_000;
 const moveTimeoutMs = 3 * 86_400_000;
 
@@ -53,6 +67,8 @@ export function localPlace({ files }: Pick<Host, 'files'>, into: string): Restor
 
 const listScript = '[ ! -e "$1" ] || { [ -d "$1" ] && ls -A -- "$1"; } || echo "a file of that name"';
 const readScript = '[ ! -e "$1" ] || cat -- "$1"';
+const asideScript = 'if [ ! -e "$1" ]; then :; elif [ -e "$2" ]; then rm -rf -- "$1"; else mv -- "$1" "$2"; fi';
+const existsScript = '[ ! -e "$1" ] || echo yes';
 const markScript = 'umask 077; cat >"$1.new" && sync && mv -f -- "$1.new" "$1"';
 /** Links into the directory that the copy was made in lead to where it lies now. */
 const unpackScript = `
@@ -67,7 +83,7 @@ done
 sync
 `.trim();
 
-export function remotePlace(host: Host, hands: Hands, into: string): RestorePlace {
+export function remotePlace(host: Host, hands: Pick<Hands, 'name' | 'run'>, into: string): SitePlace {
   const sh = async (script: string, args: readonly string[], more: { readonly stdin?: string } = {}): Promise<string> => {
     const { exitCode, stdout, stderr } = await hands.run({
       program: 'sh',
@@ -90,11 +106,19 @@ export function remotePlace(host: Host, hands: Hands, into: string): RestorePlac
     },
     clear: async () => void (await sh('rm -rf -- "$1"', [into])),
     bring: (from, signal) => streamDirectory(host, hands, from, into, signal),
+    exists: async (path) => (await sh(existsScript, [path])) !== '',
+    moveAside: async (aside) => void (await sh(asideScript, [into, aside])),
     writeMarker: async (marker) => void (await sh(markScript, [markerPath], { stdin: `${JSON.stringify(marker, null, 2)}\n` })),
   };
 }
 
-async function streamDirectory(host: Host, hands: Hands, from: string, into: string, signal: AbortSignal): Promise<void> {
+async function streamDirectory(
+  host: Host,
+  hands: Pick<Hands, 'name' | 'run'>,
+  from: string,
+  into: string,
+  signal: AbortSignal,
+): Promise<void> {
   const { start } = host.processes;
   if (start === undefined) throw fail('HANDS_NO_PROGRAM', { message: 'programs can not be kept running here', subject: 'tar' });
   const packing = await start({

@@ -19,7 +19,9 @@ function describeLoss(losses: ReadonlyMap<string, number | undefined>): Record<s
 
 function dataIn(view: ViewParts, region: string): string[] {
   const components = [...view.spec.components.values()];
-  return components.filter((component) => component.kind === 'data' && component.sites.has(region)).map((component) => component.name);
+  return components
+    .filter(({ kind, replication, sites }) => kind === 'data' && replication !== 'none' && sites.has(region))
+    .map((component) => component.name);
 }
 
 function linksDown(view: ViewParts, target: string): string[] {

@@ -1,7 +1,9 @@
 /**
- * measure-loss {component, region, from, fencedAtMs?, nothingAlone?}: counts the canary rows that survived at the new primary, before new ones are written there. The result is kept as the
+ * measure-loss {component, region, from, fencedAtMs?, nothingAlone?, reachedAtMs?}: counts the canary rows that survived at the new primary, before new ones are written there. The result is kept as the
  * step's note, so it is taken once, whatever happens after. `nothingAlone` says that the source's last position had arrived before the promotion.
  */
+import { formatDuration } from '../../base/durations.ts';
+import { formatInstant } from '../../base/instants.ts';
 import type { JsonObject } from '../../base/json.ts';
 import { isImmediateEvidence, type Observation } from '../../contracts/observation.ts';
 import type { Verb } from '../../contracts/verbs.ts';
@@ -36,6 +38,20 @@ function endOf(parts: PlatformParts, want: JsonObject, latest: Observation | und
   };
 }
 
+/** What was brought back from a backup has everything up to an instant, and nothing after it. */
+async function lossByInstant(parts: PlatformParts, want: JsonObject, reachedAtMs: number): Promise<JsonObject> {
+  const [component, from] = [String(want.component), String(want.from)];
+  const end = endOf(parts, want, await latestOf(parts, component, from));
+  const toMs = Math.max(reachedAtMs, Math.min(end.goneAtMs ?? end.nowMs, end.fencedAtMs ?? end.nowMs));
+  return {
+    component,
+    lostCanaries: 0,
+    measured: true,
+    window: { fromMs: reachedAtMs, toMs },
+    detail: `brought back to ${formatInstant(reachedAtMs)}: what was written in the ${formatDuration(toMs - reachedAtMs)} after it is lost`,
+  };
+}
+
 export function measureLoss(parts: PlatformParts): Verb {
   return {
     inspect: async (_want, context) => {
@@ -45,6 +61,10 @@ export function measureLoss(parts: PlatformParts): Verb {
     apply: async (want, context) => {
       const [component, region, from] = [String(want.component), String(want.region), String(want.from)];
       const canary = parts.sites.get(siteKey(component, region))?.canary;
+      if (!canary && typeof want.reachedAtMs === 'number') {
+        await context.keepNote(await lossByInstant(parts, want, want.reachedAtMs));
+        return;
+      }
       if (!canary) {
         // Some systems can't take a canary: then the loss is unproven, which is an answer and no failure.
         const detail = `${component} takes no canary, so its loss is unproven`;

@@ -11,6 +11,7 @@ import type { BackupContext } from '../../contracts/backup.ts';
 import type { StepContext, Verb } from '../../contracts/verbs.ts';
 import { archivesInto, type BackupParts } from '../backups/backup-parts.ts';
 import { type HeldBasis, holdBasis } from '../backups/hold-basis.ts';
+import { rememberRecoveryPoint } from '../backups/recovery-instants.ts';
 import { scratchPath, withScratch } from '../backups/scratch.ts';
 import type { PlatformParts } from './platform-verb.ts';
 
@@ -82,6 +83,7 @@ async function take(parts: BackupParts, want: ReturnType<typeof read>, context: 
         // Not held any more, it may be gone: what builds on it would be worth nothing.
         basis?.signal.throwIfAborted();
         await writing.commit(facts);
+        await rememberRecoveryPoint(parts.store, name, { atMs: facts.consistentAtMs, backupId, repository: repositoryName });
       } catch (error) {
         await writing.abandon();
         throw error;

@@ -24,7 +24,7 @@ async function notYetUp(parts: PlatformParts, region: string, standby: string | 
       observation.role !== 'none'
     )
       missing.push(`${component.name} in ${region} is ${observation.role}`);
-    if (standby === undefined || component.kind !== 'data' || !component.sites.has(standby)) continue;
+    if (standby === undefined || component.kind !== 'data' || !component.sites.has(standby) || component.replication === 'none') continue;
     const link = (await parts.watch.probeNow(component.name, standby))?.replication?.upstream?.link;
     if (link !== 'up') missing.push(`${component.name} in ${standby} does not receive (link ${link ?? 'unknown'})`);
   }

@@ -9,6 +9,7 @@ import { type FilesContext, openBackupSource } from './backup-source.ts';
 import { observeDirectory } from './observe.ts';
 import { componentOptions, type FilesOptions, type FilesSiteOptions, siteOptions } from './options.ts';
 import { openRestorer } from './restore.ts';
+import { openReturn } from './site-return.ts';
 
 function openSite(context: FilesContext): Site {
   return { observe: (signal) => observeDirectory(context, signal), verbs: {}, close: async () => {} };
@@ -24,6 +25,7 @@ export const driver = defineDriver<FilesOptions, FilesSiteOptions>({
   componentOptions,
   siteOptions,
   open: openSite,
+  openReturn,
   backups: {
     kinds: [{ what: 'files', summary: 'All files of the directory, each as it was at one instant, as a tar archive.', continuous: false }],
     openSource: openBackupSource,
