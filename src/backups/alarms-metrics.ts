@@ -32,6 +32,14 @@ const definitions = {
     'what',
     'level',
   ),
+  holdfast_backup_run_started_timestamp_seconds: gauge(
+    'Since when a backup or a proof runs; not there while none does',
+    'component',
+    'what',
+    'kind',
+    'repository',
+  ),
+  holdfast_backup_run_limit_seconds: gauge('How long it may run', 'component', 'what', 'kind', 'repository'),
   holdfast_backup_log_gaps: gauge('Holes in archived logs that nobody has acknowledged', 'component'),
   holdfast_backup_archive_running: gauge('1 while the log is being archived', 'component'),
   holdfast_backup_archive_lag_seconds: gauge('How far the archive is behind', 'component'),
@@ -102,6 +110,11 @@ export function computeBackupMetrics(input: AlarmInput): readonly BackupMetric[]
     metrics.push({ name: 'holdfast_backup_archive_running', labels, value: running ? 1 : 0 });
     metrics.push({ name: 'holdfast_backup_archive_lag_seconds', labels, value: seconds(nowMs - (safeMs ?? sinceMs)) });
     metrics.push({ name: 'holdfast_backup_archive_lag_limit_seconds', labels, value: seconds(lagMaxMs) });
+  }
+  for (const { component, what, kind, repository, beganMs, limitMs } of input.runs ?? []) {
+    const labels = { component, what, kind, repository };
+    metrics.push({ name: 'holdfast_backup_run_started_timestamp_seconds', labels, value: seconds(beganMs) });
+    metrics.push({ name: 'holdfast_backup_run_limit_seconds', labels, value: seconds(limitMs) });
   }
   for (const { repository, reachable } of keys)
     metrics.push({ name: 'holdfast_backup_key_reachable', labels: { repository }, value: reachable ? 1 : 0 });

@@ -284,6 +284,17 @@ describe('metrics', () => {
         rpoMs: new Map([['orders-db', hourMs]]),
         archivers: [{ component: 'orders-db', running: true, sinceMs: nowMs - 5_000, lagMaxMs: minuteMs }],
         keys: [{ repository: 'main', reachable: true }],
+        runs: [
+          {
+            kind: 'proof',
+            component: 'orders-db',
+            what: 'base',
+            repository: 'main',
+            execution: 'x',
+            beganMs: nowMs - 9_000,
+            limitMs: hourMs,
+          },
+        ],
       }),
     );
     expect(new Set(full.map(({ name }) => name))).toEqual(new Set(Object.keys(backupMetricDefinitions)));
@@ -294,10 +305,14 @@ describe('metrics', () => {
       'P3',
       'P4',
     ]);
-    expect(full.find(({ name }) => name === 'holdfast_backup_archive_lag_seconds')?.value).toBe(5);
+    const valueOf = (wanted: string) => full.find(({ name }) => name === wanted)?.value;
+    expect(valueOf('holdfast_backup_archive_lag_seconds')).toBe(5);
+    expect(valueOf('holdfast_backup_run_started_timestamp_seconds')).toBe(nowMs / 1_000 - 9);
+    expect(valueOf('holdfast_backup_run_limit_seconds')).toBe(3_600);
     const empty = computeBackupMetrics(input({ entries: [], expectations: [{ ...sixHourly, prove }] })).map(({ name }) => name);
     expect(empty).toContain('holdfast_backup_interval_seconds');
     expect(empty).not.toContain('holdfast_backup_last_success_timestamp_seconds');
+    expect(empty).not.toContain('holdfast_backup_run_started_timestamp_seconds');
   });
 });
 

@@ -21,7 +21,7 @@ describeSystem('promtool', 'alert rules', () => {
   const check = (...args: string[]) => run(requireProgram('promtool'), args, { cwd: directory, timeout: 120_000 });
 
   it('[S4-51] [S4-52] [S4-02] are understood, fire when they should, and are silent beside that', async () => {
-    expect((await check('check', 'rules', 'backups.rules.yml')).stdout).toMatch(/SUCCESS: 15 rules found/);
+    expect((await check('check', 'rules', 'backups.rules.yml')).stdout).toMatch(/SUCCESS: 16 rules found/);
     for (const cases of ['backups', 'backups-size'])
       expect((await check('test', 'rules', `${cases}.rules.test.yml`)).stdout).toMatch(/SUCCESS/);
   });
@@ -34,6 +34,7 @@ describeSystem('promtool', 'alert rules', () => {
   it.each([
     ['an age that is never compared', 'HoldfastBackupFailed', /(holdfast_backup_last_success_timestamp_seconds) > /, '$1 > 1e12 * '],
     ['a share that is too large', 'HoldfastBackupSizeAnomaly', /> 0\.3 \*/, '> 0.9 *', 'backups-size'],
+    ['a limit that no run comes to', 'HoldfastBackupOverrun', /> (holdfast_backup_run_limit_seconds)/, '> 60 * $1'],
     ['no alarm on absence', 'HoldfastBackupMissing', /holdfast_backup_interval_seconds unless/, 'holdfast_backup_interval_seconds and'],
   ])('a rule with %s is found out', async (_, alert, from, to, cases = 'backups') => {
     const rules = join(directory, 'backups.rules.yml');
