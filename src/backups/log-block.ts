@@ -5,6 +5,7 @@
  */
 import { fail, type HoldfastError } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
+import { releaseMemory } from '../base/release-memory.ts';
 import type { Random } from '../host/host.ts';
 import type { RepositoryKeys } from './key-ladder.ts';
 import { archivePrefix, encodeName } from './object-names.ts';
@@ -14,7 +15,6 @@ import {
   type Codec,
   deflate,
   deriveKey,
-  digestStored,
   inflate,
   nonceBytes,
   openPlainDigest,
@@ -76,7 +76,7 @@ export interface LogBlock {
 /** `objectName` is the object's name without the archive's prefix. */
 export async function encodeLogBlock(archive: ArchiveSeal, objectName: string, plain: Uint8Array, random: Random): Promise<LogBlock> {
   // While the thread pool compresses. To have it digest too would cost a copy of the log, which takes longer than the digest.
-  const [body, digest] = await Promise.all([deflate(plain, logCompressionLevel), digestHere(archive.plainDigest, plain)]);
+  const [body, digest] = await Promise.all([deflate(plain, logCompressionLevel), digestHere(archive.plainDigest, plain)] as const);
   return finishBlock(archive, objectName, { digest, bytes: plain.length, codec: body.codec }, body.bytes, random);
 }
 
@@ -91,7 +91,7 @@ export function encodeSlicedLog(
   return finishBlock(archive, objectName, { ...facts, codec: 'none' }, list, random);
 }
 
-async function digestHere(plainDigest: PlainDigest, plain: Uint8Array): Promise<string> {
+function digestHere(plainDigest: PlainDigest, plain: Uint8Array): string {
   const running = plainDigest.begin();
   running.update(plain);
   return running.finish();
@@ -142,7 +142,9 @@ export async function decodeLogBlock(
 ): Promise<{ readonly header: LogHeader; readonly plain: Uint8Array }> {
   const { header, payload } = splitLogBlock(archive, objectName, content);
   const damaged = () => logDamaged(archive, objectName, 'its bytes are not those that were written');
-  if ((await digestStored(payload)) !== header.stored) throw damaged();
+  const stored = openStoredDigest();
+  stored.update(payload);
+  if (stored.finish() !== header.stored) throw damaged();
   const nonce = Buffer.from(header.nonce ?? '', 'base64');
   const body = archive.seal === undefined ? payload : archive.seal.openInPlace(payload, nonce, archive.words(objectName));
   if (body === undefined) throw damaged();
@@ -151,7 +153,9 @@ export async function decodeLogBlock(
     return { header, plain: body };
   }
   const plain = await inflate(header.codec, body, header.bytes);
-  if (plain === undefined || (await archive.plainDigest.of(plain)) !== header.digest) throw damaged();
+  if (plain === undefined || digestHere(archive.plainDigest, plain) !== header.digest) throw damaged();
+  // It was opened in place: nobody can want these bytes again.
+  if (archive.seal !== undefined && header.codec !== 'none') releaseMemory(content);
   return { header, plain };
 }
 
