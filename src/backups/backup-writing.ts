@@ -14,12 +14,14 @@ import { describeBackup } from './describe-backup.ts';
 import { Lanes } from './lanes.ts';
 import { encodeManifest, type Manifest, type ManifestHead } from './manifest.ts';
 import { chapterObject, manifestObject, pieceObject } from './object-names.ts';
+import { makeBuffers } from './piece-buffers.ts';
 import { PieceWriter, type PieceWriting } from './piece-writer.ts';
 import { getObject, holdsExactly, putObject } from './put-object.ts';
 import type { BackupRecord } from './records.ts';
 import { removeBackupObjects } from './remove-objects.ts';
 import { formatVersion, pieceBytes } from './repository-format.ts';
 import type { RepositoryParts } from './repository-parts.ts';
+import { tagBytes } from './sealing.ts';
 
 /** Pieces between being cut and being stored. Each holds a buffer of its size, and for a moment what it is compressed to and the thread pool's copy. */
 const piecesUnderWayMax = 4;
@@ -105,13 +107,15 @@ class OngoingBackup implements BackupWriting {
 
   #pieceWriting(): PieceWriting {
     const { component, backupId } = this.#request;
+    const bytes = this.#parts.pieceBytes ?? pieceBytes;
     return {
       seal: this.#seal,
       random: this.#parts.store.host.random,
       lanes: new Lanes(piecesUnderWayMax),
-      pieceBytes: this.#parts.pieceBytes ?? pieceBytes,
+      pieceBytes: bytes,
       signal: this.#signal,
-      buffers: [],
+      // One gathers while the others are under way.
+      buffers: makeBuffers(this.#parts.store.backend, bytes + tagBytes, piecesUnderWayMax + 1),
       progress: this.progress,
       putPiece: (digest, content) => this.#put(pieceObject(component, backupId, digest), content),
       list: (line) => this.#chapters.add(line),

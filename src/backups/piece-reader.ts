@@ -11,10 +11,15 @@ import type { BackupSeal } from './backup-seal.ts';
 import { inOrder } from './lanes.ts';
 import type { Manifest, PartLine, PieceLine } from './manifest.ts';
 import { chapterObject, pieceObject } from './object-names.ts';
+import { makeBuffers, type PieceBuffers } from './piece-buffers.ts';
 import { getObject, type ObjectStore } from './put-object.ts';
-import { inflate } from './sealing.ts';
+import { pieceBytes } from './repository-format.ts';
+import { inflate, tagBytes } from './sealing.ts';
 
 const piecesAhead = 3;
+/** A piece as this version writes it, and the block of a disk that its end lies in. A larger one goes into memory of its own. */
+const bufferBytes = pieceBytes + 64 * 1_024;
+const lendFromBytes = 256 * 1_024;
 
 export interface BackupContent {
   readonly store: ObjectStore;
@@ -64,32 +69,52 @@ export async function* readPart(content: BackupContent, name: string): AsyncGene
   const part = content.manifest.parts.find((line) => line.part === name);
   if (part === undefined)
     throw fail('NOT_FOUND', { message: `the backup ${content.manifest.head.backup} has no part "${name}"`, subject: name });
-  yield* inOrder(listPieces(content, part), piecesAhead, (line) => readPiece(content, line));
+  const buffers = makeBuffers(content.store.backend, bufferBytes, Math.min(piecesAhead, part.pieces));
+  yield* inOrder(listPieces(content, part), piecesAhead, (line) => readPiece(content, line, buffers));
 }
 
-async function readPiece({ store, manifest, seal }: BackupContent, line: PieceLine): Promise<Uint8Array> {
+async function readPiece(content: BackupContent, line: PieceLine, buffers: PieceBuffers): Promise<Uint8Array> {
+  const { store, manifest, seal } = content;
   const { component, backup } = manifest.head;
   const object = pieceObject(component, backup, line.stored);
-  const stored = await getForRestore(store, manifest, object);
-  const plain = seal === undefined ? undefined : await openPiece(seal, line, stored);
-  if (plain !== undefined) return plain;
+  // What is not sealed is handed on as it came, and small pieces are not worth it.
+  const isLent = seal?.seal !== undefined && line.storedBytes >= lendFromBytes && line.storedBytes <= bufferBytes;
+  const buffer = isLent ? buffers.take() : undefined;
+  try {
+    const stored = await getForRestore(store, manifest, object, buffer);
+    const plain = seal === undefined ? undefined : await openPiece(seal, line, stored, stored.buffer === buffer?.buffer);
+    if (plain !== undefined) return plain;
+  } finally {
+    if (buffer !== undefined) buffers.giveBack(buffer);
+  }
   throw contentDamaged(manifest, `piece ${line.position} of the part ${line.part} is not what was written (${object})`, object);
 }
 
-/** Undefined where the stored bytes are not those that were written for this very piece. */
-export async function openPiece(seal: BackupSeal, line: PieceLine, stored: Uint8Array): Promise<Uint8Array | undefined> {
+/** Undefined where the stored bytes are not those that were written for this very piece. The memory of the stored bytes may hold the plain ones afterwards, unless it is lent. */
+export async function openPiece(seal: BackupSeal, line: PieceLine, stored: Uint8Array, isLent = false): Promise<Uint8Array | undefined> {
   if (stored.length !== line.storedBytes) return undefined;
-  const body =
-    seal.seal === undefined
-      ? stored
-      : seal.seal.openInPlace(stored, Buffer.from(line.nonce ?? '', 'base64'), seal.words(line.part, line.position));
-  const plain = body === undefined ? undefined : await inflate(line.codec, body, line.plainBytes);
+  if (seal.seal === undefined) return await expandPiece(seal, line, stored);
+  const nonce = Buffer.from(line.nonce ?? '', 'base64');
+  const words = seal.words(line.part, line.position);
+  if (line.codec === 'zstd') {
+    const body = seal.seal.openInPlace(stored, nonce, words);
+    return body === undefined ? undefined : await expandPiece(seal, line, body);
+  }
+  if (stored.length !== line.plainBytes + tagBytes) return undefined;
+  const digest = seal.plainDigest.begin();
+  const target = isLent ? new Uint8Array(Buffer.allocUnsafeSlow(line.plainBytes).buffer) : stored;
+  const plain = seal.seal.openInto(target, stored, nonce, words, digest);
+  return plain !== undefined && digest.finish() === line.plain ? plain : undefined;
+}
+
+async function expandPiece(seal: BackupSeal, line: PieceLine, body: Uint8Array): Promise<Uint8Array | undefined> {
+  const plain = await inflate(line.codec, body, line.plainBytes);
   return plain !== undefined && (await seal.plainDigest.of(plain)) === line.plain ? plain : undefined;
 }
 
-async function getForRestore(store: ObjectStore, manifest: Manifest, object: string): Promise<Uint8Array> {
+async function getForRestore(store: ObjectStore, manifest: Manifest, object: string, into?: Uint8Array): Promise<Uint8Array> {
   try {
-    return await getObject(store, object);
+    return await getObject(store, object, undefined, into);
   } catch (error) {
     if (error instanceof HoldfastError && error.code === 'STORE_NO_OBJECT')
       throw contentDamaged(manifest, `${object} is missing`, object, error);

@@ -12,8 +12,9 @@ import type { Random } from '../host/host.ts';
 import type { BackupSeal } from './backup-seal.ts';
 import type { Lanes } from './lanes.ts';
 import type { PartLine, PieceLine } from './manifest.ts';
+import type { PieceBuffers } from './piece-buffers.ts';
 import { compressionLevel } from './repository-format.ts';
-import { type Codec, deflate, digestStored, nonceBytes, type RunningDigest, type RunningSeal, tagBytes } from './sealing.ts';
+import { type Codec, deflate, digestStored, nonceBytes, openStoredDigest, type RunningDigest, type RunningSeal, tagBytes } from './sealing.ts';
 
 /** What the parts of one backup share. */
 export interface PieceWriting {
@@ -22,8 +23,8 @@ export interface PieceWriting {
   readonly lanes: Lanes;
   readonly pieceBytes: number;
   readonly signal: AbortSignal;
-  /** Buffers of a piece and a tag that are free: taking one again saves the kernel the clearing of new memory. */
-  readonly buffers: Uint8Array[];
+  /** Of a piece and a tag. */
+  readonly buffers: PieceBuffers;
   readonly progress: { plainBytes: number; storedBytes: number };
   putPiece(storedDigest: string, content: Uint8Array): Promise<void>;
   /** Says which chapter the line went into. */
@@ -41,8 +42,17 @@ interface Gathering {
   readonly digest: RunningDigest;
   /** Bytes that are not to be compressed are sealed as they come. */
   readonly seal: RunningSeal | undefined;
+  /** Of what the seal makes of them, taken along while it is in the processor's cache. */
+  readonly stored: RunningDigest | undefined;
   readonly nonce: Uint8Array | undefined;
   plainBytes: number;
+}
+
+interface Finished {
+  readonly content: Uint8Array;
+  readonly codec: Codec;
+  /** Of the content, where it was taken along. */
+  readonly digest: string | undefined;
 }
 
 export class PieceWriter implements PartWriter {
@@ -85,7 +95,10 @@ export class PieceWriter implements PartWriter {
       const place = gathering.buffer.subarray(gathering.plainBytes);
       gathering.digest.update(chunk);
       if (gathering.seal === undefined) place.set(chunk);
-      else gathering.seal.into(place, chunk);
+      else {
+        gathering.seal.into(place, chunk);
+        gathering.stored?.update(place.subarray(0, chunk.length));
+      }
       gathering.plainBytes += chunk.length;
       rest = rest.subarray(chunk.length);
       if (gathering.plainBytes === pieceBytes) await this.#cut(gathering);
@@ -116,14 +129,16 @@ export class PieceWriter implements PartWriter {
   }
 
   #begin(): Gathering {
-    const { seal, random, buffers, pieceBytes } = this.#writing;
+    const { seal, random, buffers } = this.#writing;
     const nonce = seal.seal === undefined ? undefined : random.bytes(nonceBytes);
     // The position of the piece that comes next: pieces are cut in order, whatever is under way.
     const words = seal.words(this.name, this.#position);
+    const sealsAtOnce = this.#compressed && nonce !== undefined;
     return {
-      buffer: buffers.pop() ?? new Uint8Array(pieceBytes + tagBytes),
+      buffer: buffers.take(),
       digest: seal.plainDigest.begin(),
-      seal: this.#compressed && nonce !== undefined ? seal.seal?.begin(nonce, words) : undefined,
+      seal: sealsAtOnce ? seal.seal?.begin(nonce, words) : undefined,
+      stored: sealsAtOnce ? openStoredDigest() : undefined,
       nonce,
       plainBytes: 0,
     };
@@ -138,7 +153,7 @@ export class PieceWriter implements PartWriter {
     await lanes.enter();
     progress.plainBytes += gathering.plainBytes;
     const stored = this.#store(gathering, position).finally(() => {
-      buffers.push(gathering.buffer);
+      buffers.giveBack(gathering.buffer);
       lanes.leave();
     });
     const before = this.#listed;
@@ -153,10 +168,10 @@ export class PieceWriter implements PartWriter {
   async #store(gathering: Gathering, position: number): Promise<PieceLine> {
     this.#writing.throwIfOver();
     const plain = gathering.digest.finish();
-    const { content, codec } = await this.#finish(gathering, position);
+    const { content, codec, digest } = await this.#finish(gathering, position);
     // Bytes that are stored as they came were digested already.
     const isPlain = codec === 'none' && gathering.nonce === undefined;
-    const stored = isPlain ? plain : await digestStored(content);
+    const stored = digest ?? (isPlain ? plain : await digestStored(content));
     await this.#writing.putPiece(stored, content);
     this.#writing.progress.storedBytes += content.length;
     return {
@@ -172,21 +187,25 @@ export class PieceWriter implements PartWriter {
   }
 
   /** What is to be stored. It lies in the gathering's own buffer, or is what zstd has made. */
-  async #finish(gathering: Gathering, position: number): Promise<{ readonly content: Uint8Array; readonly codec: Codec }> {
+  async #finish(gathering: Gathering, position: number): Promise<Finished> {
     const { buffer, plainBytes, nonce } = gathering;
     const withTag = (length: number, running: RunningSeal) => {
       buffer.set(running.tag(), length);
       return buffer.subarray(0, length + tagBytes);
     };
-    if (gathering.seal !== undefined) return { content: withTag(plainBytes, gathering.seal), codec: 'none' };
+    if (gathering.seal !== undefined) {
+      const content = withTag(plainBytes, gathering.seal);
+      gathering.stored?.update(content.subarray(plainBytes));
+      return { content, codec: 'none', digest: gathering.stored?.finish() };
+    }
     const plain = buffer.subarray(0, plainBytes);
     const { codec, bytes } = this.#compressed ? ({ codec: 'none', bytes: plain } as const) : await deflate(plain, compressionLevel);
     const { seal } = this.#writing.seal;
-    if (seal === undefined || nonce === undefined) return { content: bytes, codec };
+    if (seal === undefined || nonce === undefined) return { content: bytes, codec, digest: undefined };
     const running = seal.begin(nonce, this.#writing.seal.words(this.name, position));
     // Over the plain bytes, which nobody needs any more.
     running.into(buffer, bytes);
-    return { content: withTag(bytes.length, running), codec };
+    return { content: withTag(bytes.length, running), codec, digest: undefined };
   }
 
   #list(line: PieceLine): void {

@@ -46,12 +46,13 @@ export async function putObject(
   }
 }
 
-/** Reads an object; a store that does not answer is tried a few times. */
-export async function getObject(store: ObjectStore, name: string, signal?: AbortSignal): Promise<Uint8Array> {
+/** Reads an object; a store that does not answer is tried a few times. `into`: see the store's `get`. */
+export async function getObject(store: ObjectStore, name: string, signal?: AbortSignal, into?: Uint8Array): Promise<Uint8Array> {
+  const options = { ...(signal === undefined ? {} : { signal }), ...(into === undefined ? {} : { into }) };
   for (let attempt = 0; ; attempt += 1) {
     signal?.throwIfAborted();
     try {
-      return await store.backend.get(name, signal === undefined ? {} : { signal });
+      return await store.backend.get(name, options);
     } catch (error) {
       if (!mayTryAgain(error) || attempt >= pausesMs.length) throw error;
       store.host.log.warn('repository.get-again', { object: name, attempt: attempt + 1, code: error.code });

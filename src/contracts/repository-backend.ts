@@ -71,8 +71,16 @@ export interface RepositoryBackend {
     content: Uint8Array,
     options?: { readonly lockUntilMs?: number; readonly signal?: AbortSignal },
   ): Promise<'created' | 'exists'>;
-  /** The object's bytes, whole or a range (`from` inclusive, `to` exclusive; a range past the end is cut). Length is checked against what the store promised. They are the caller's own, to change as it likes. Missing: STORE_NO_OBJECT. */
-  get(name: string, options?: { readonly from?: number; readonly to?: number; readonly signal?: AbortSignal }): Promise<Uint8Array>;
+  /**
+   * The object's bytes, whole or a range (`from` inclusive, `to` exclusive; a range past the end is cut). Length is checked against what the store promised. They are the caller's own, to change as it likes. Missing: STORE_NO_OBJECT.
+   * `into` is memory that they may be put into where they fit: the answer says where they are.
+   */
+  get(
+    name: string,
+    options?: { readonly from?: number; readonly to?: number; readonly into?: Uint8Array; readonly signal?: AbortSignal },
+  ): Promise<Uint8Array>;
+  /** Memory of the kind that this store puts from, and gets `into`, with the least work. Absent: any is as good. For buffers that are used again and again. */
+  directMemory?(bytes: number): Uint8Array;
   /** Undefined where there is no such object. */
   head(name: string, signal?: AbortSignal): Promise<ObjectFacts | undefined>;
   /** All objects whose names begin with the prefix (a plain prefix, not a folder), in ascending order of names by code points, page by page. */

@@ -63,6 +63,8 @@ export interface FileFacts {
 export interface FileWriter {
   /** Resolves when the bytes were handed to the system. */
   write(bytes: Uint8Array): Promise<void>;
+  /** Puts bytes at a place of their own, several at a time: past the system's cache where they lie in `directMemory`. Not together with `write`. */
+  writeAt(bytes: Uint8Array, at: number): Promise<void>;
   sync(): Promise<void>;
   close(): Promise<void>;
 }
@@ -80,6 +82,13 @@ export interface FileStreams {
    * name, or in `temporaryIn` (a directory of the same file system), where what a killed process left is easily found.
    */
   createOnce(path: string, content: Uint8Array, options?: { readonly temporaryIn?: string }): Promise<'created' | 'exists'>;
+  /**
+   * Memory from which large files go to the disk, and into which they come, without a copy in the system's cache: `createOnce`, `writeAt`, `readInto`. It pays for what is used again and
+   * again, piece by piece, each piece at a multiple of 4,096 bytes; it can't be moved to a thread or given back by hand.
+   */
+  directMemory(bytes: number): Uint8Array;
+  /** The content of a file from its beginning, as far as the memory goes. Resolves to the number of bytes. */
+  readInto(path: string, memory: Uint8Array): Promise<number>;
   /** One file or directory is durable, with what was written to it before. */
   sync(path: string): Promise<void>;
   /** Everything written to the file system of this path before is durable. */

@@ -173,6 +173,8 @@ export function absentFileStreams(): FileStreams {
     read: () => ({ [Symbol.asyncIterator]: () => ({ next: none }) }),
     openWriter: none,
     createOnce: none,
+    directMemory: (bytes) => new Uint8Array(bytes),
+    readInto: none,
     sync: none,
     syncFileSystem: none,
     walk: () => ({ [Symbol.asyncIterator]: () => ({ next: none }) }),

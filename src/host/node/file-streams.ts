@@ -11,6 +11,7 @@ import { chmod, type FileHandle, link, lstat, mkdir, open, opendir, readlink, re
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { FileFacts, FileStreams, FileWriter } from '../host.ts';
+import { DirectFile, directMemory, readInto, writeAll } from './direct-files.ts';
 import { mapped } from './file-errors.ts';
 
 const chunkBytesDefault = 1_048_576;
@@ -23,6 +24,8 @@ export function nodeFileStreams(): FileStreams {
     read,
     openWriter: (path, options) => mapped(path, 'write', () => openWriter(path, options)),
     createOnce: (path, content, options) => mapped(path, 'write', () => createOnce(path, content, options?.temporaryIn ?? dirname(path))),
+    directMemory,
+    readInto: (path, memory) => mapped(path, 'read', () => readInto(path, memory)),
     sync: (path) => mapped(path, 'make durable', () => syncOne(path)),
     syncFileSystem: (path) =>
       mapped(path, 'make durable', async () => {
@@ -86,23 +89,21 @@ async function* read(path: string, options: ReadOptions = {}): AsyncIterable<Uin
 
 async function openWriter(path: string, options: { mode?: number; append?: boolean } = {}): Promise<FileWriter> {
   const file: FileHandle = await open(path, options.append === true ? 'a' : 'wx', options.mode ?? 0o666);
+  const direct = new DirectFile(path, file);
   return {
     write: (bytes) => mapped(path, 'write', () => writeAll(file, bytes)),
+    writeAt: (bytes, at) => mapped(path, 'write', () => direct.writeAt(bytes, at)),
     sync: () => mapped(path, 'make durable', () => file.sync()),
-    close: () => mapped(path, 'close', () => file.close()),
+    close: () => mapped(path, 'close', () => direct.close()),
   };
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done, bytes.length - done)).bytesWritten;
 }
 
 async function createOnce(path: string, content: Uint8Array, temporaryIn: string): Promise<'created' | 'exists'> {
   const temporary = join(temporaryIn, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    const file = await openNew(temporary, temporaryIn);
+    const file = new DirectFile(temporary, await openNew(temporary, temporaryIn));
     try {
-      await writeAll(file, content);
+      await file.writeAt(content, 0);
     } finally {
       await file.close();
     }

@@ -81,7 +81,7 @@ export class FileStore implements RepositoryBackend {
 
   async get(
     name: string,
-    options: { readonly from?: number; readonly to?: number; readonly signal?: AbortSignal } = {},
+    options: { readonly from?: number; readonly to?: number; readonly into?: Uint8Array; readonly signal?: AbortSignal } = {},
   ): Promise<Uint8Array> {
     assertObjectName(name);
     const facts = await this.#statFile(name, options.signal);
@@ -96,10 +96,25 @@ export class FileStore implements RepositoryBackend {
         message: `${name} is ${facts.sizeBytes} bytes long: no object of ours is so large`,
         subject: this.name,
       });
-    const content = await this.#readRange(name, from, to, options.signal);
+    const { into } = options;
+    const fits = into !== undefined && from === 0 && to === facts.sizeBytes && into.length >= to;
+    const content = fits ? await this.#readInto(name, into) : await this.#readRange(name, from, to, options.signal);
     if (content.length !== to - from)
       throw fail('STORE_UNREACHABLE', { message: `${name}: ${content.length} of ${to - from} bytes came`, subject: this.name });
     return content;
+  }
+
+  async #readInto(name: string, memory: Uint8Array): Promise<Uint8Array> {
+    try {
+      return memory.subarray(0, await this.#host.fileStreams.readInto(this.#path(name), memory));
+    } catch (error) {
+      throw this.#readError(error, name);
+    }
+  }
+
+  #readError(error: unknown, name: string): unknown {
+    if (causeOf(error) === 'ENOENT') return fail('STORE_NO_OBJECT', { message: `${name} is not there any more`, subject: this.name });
+    return fileStoreError(error, this.name);
   }
 
   async #readRange(name: string, from: number, to: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -109,10 +124,13 @@ export class FileStore implements RepositoryBackend {
     try {
       for await (const piece of this.#host.fileStreams.read(this.#path(name), options)) pieces.push(piece);
     } catch (error) {
-      if (causeOf(error) === 'ENOENT') throw fail('STORE_NO_OBJECT', { message: `${name} is not there any more`, subject: this.name });
-      throw fileStoreError(error, this.name);
+      throw this.#readError(error, name);
     }
     return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces);
+  }
+
+  directMemory(bytes: number): Uint8Array {
+    return this.#host.fileStreams.directMemory(bytes);
   }
 
   async head(name: string, signal?: AbortSignal): Promise<ObjectFacts | undefined> {

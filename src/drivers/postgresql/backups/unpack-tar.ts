@@ -1,16 +1,15 @@
 /**
  * Unpacks a tar file, as PostgreSQL writes it (ustar, names of up to 100 characters, no extensions), from a stream into a directory.
  *
- * Invariant: nothing is written outside of the directory, an existing file is never touched, and at most `queuedMaxBytes` wait to be written: files are written side by side, each
- * one in order. A stream that ends early is an error, never a short file. Dying inside leaves a directory that is not a complete restore; whoever calls begins again in an empty one.
+ * Invariant: nothing is written outside of the directory, an existing file is never touched, and what waits to be written is bounded (see writing-files.ts). A stream that ends early is an
+ * error, never a short file. Dying inside leaves a directory that is not a complete restore; whoever calls begins again in an empty one.
  */
 import { fail } from '../../../base/errors.ts';
 import { releaseMemory } from '../../../base/release-memory.ts';
-import type { FileStreams, FileWriter, Host } from '../../../host/host.ts';
+import type { Host } from '../../../host/host.ts';
+import { WritingFiles } from './writing-files.ts';
 
 const blockBytes = 512;
-const queuedMaxBytes = 16 * 1024 * 1024;
-const openMost = 64;
 
 interface Entry {
   readonly path: string;
@@ -76,12 +75,12 @@ async function makeEntry(
     return;
   }
   const file = await writing.open(path, entry.mode);
-  for (let left = entry.sizeBytes; left > 0; ) {
-    const piece = await source.some(left);
-    if (piece === undefined) throw cutShort();
-    left -= piece.length;
-    onBytes(piece.length);
-    await writing.write(file, piece, source.lend());
+  for (let at = 0; at < entry.sizeBytes; ) {
+    const room = await writing.room(entry.sizeBytes - at);
+    if (!(await source.fill(room))) throw cutShort();
+    writing.write(file, room, at);
+    at += room.length;
+    onBytes(room.length);
   }
   writing.close(file);
   const padding = (blockBytes - (entry.sizeBytes % blockBytes)) % blockBytes;
@@ -121,23 +120,23 @@ function parseHeader(header: Uint8Array): Entry {
   };
 }
 
-/** Takes bytes from a stream by count, without copying what lies in one piece. */
+/** Takes bytes from a stream by count. What was handed on is good until more is asked for. */
 class Pieces {
   readonly #iterator: AsyncIterator<Uint8Array>;
   #kept: Uint8Array = new Uint8Array(0);
-  #lent: Lent = new Lent(this.#kept);
+  #whole: Uint8Array = this.#kept;
 
   constructor(content: AsyncIterable<Uint8Array>) {
     this.#iterator = content[Symbol.asyncIterator]();
   }
 
   /** At least one byte and at most so many; undefined at the end. */
-  async some(most: number): Promise<Uint8Array | undefined> {
+  async #some(most: number): Promise<Uint8Array | undefined> {
     while (this.#kept.length === 0) {
       const { value, done } = await this.#iterator.next();
       if (done) return undefined;
-      this.#lent.giveBack();
-      this.#lent = new Lent(value);
+      releaseMemory(this.#whole);
+      this.#whole = value;
       this.#kept = value;
     }
     const piece = this.#kept.subarray(0, most);
@@ -145,132 +144,26 @@ class Pieces {
     return piece;
   }
 
-  /** What the bytes taken last lie in, for one more who uses it. */
-  lend(): Lent {
-    return this.#lent.lend();
+  /** Just so many, for headers, without copying what lies in one piece; undefined where the stream ends before. */
+  async exactly(count: number): Promise<Uint8Array | undefined> {
+    if (this.#kept.length >= count) return this.#some(count);
+    const whole = new Uint8Array(count);
+    return (await this.fill(whole)) ? whole : undefined;
   }
 
-  /** Just so many, for headers; undefined where the stream ends before. */
-  async exactly(count: number): Promise<Uint8Array | undefined> {
-    if (this.#kept.length >= count) return this.some(count);
-    const whole = new Uint8Array(count);
-    for (let at = 0; at < count; ) {
-      const piece = await this.some(count - at);
-      if (piece === undefined) return undefined;
-      whole.set(piece, at);
+  /** False where the stream ends before. */
+  async fill(target: Uint8Array): Promise<boolean> {
+    for (let at = 0; at < target.length; ) {
+      const piece = await this.#some(target.length - at);
+      if (piece === undefined) return false;
+      target.set(piece, at);
       at += piece.length;
     }
-    return whole;
+    return true;
   }
 
   async drain(): Promise<void> {
     this.#kept = new Uint8Array(0);
     while (!(await this.#iterator.next()).done);
-  }
-}
-
-/** Bytes with the number of those who use them. The last one gives their memory back. */
-class Lent {
-  readonly #bytes: Uint8Array;
-  #users = 1;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  lend(): this {
-    this.#users += 1;
-    return this;
-  }
-
-  giveBack(): void {
-    this.#users -= 1;
-    if (this.#users === 0) releaseMemory(this.#bytes);
-  }
-}
-
-interface OpenFile {
-  last: Promise<void>;
-  writer: FileWriter | undefined;
-}
-
-/** Files being written, each in order and several at a time. The first failure stops all. */
-class WritingFiles {
-  readonly #files: FileStreams;
-  readonly #open = new Set<OpenFile>();
-  #queuedBytes = 0;
-  #failure: { readonly error: unknown } | undefined;
-  #onRoom: () => void = () => {};
-
-  constructor(files: FileStreams) {
-    this.#files = files;
-  }
-
-  async #roomWhen(isRoom: () => boolean): Promise<void> {
-    while (!isRoom() && this.#failure === undefined) {
-      await new Promise<void>((resolve) => {
-        this.#onRoom = resolve;
-      });
-    }
-    if (this.#failure) throw this.#failure.error;
-  }
-
-  /** Does not wait for the file: making it is most of the work on a small one. */
-  async open(path: string, mode: number): Promise<OpenFile> {
-    await this.#roomWhen(() => this.#open.size < openMost);
-    const file: OpenFile = { writer: undefined, last: Promise.resolve() };
-    this.#open.add(file);
-    this.#then(file, async () => {
-      file.writer = await this.#files.openWriter(path, { mode });
-    });
-    return file;
-  }
-
-  /** After everything that the file has to do before; not at all once something has failed. */
-  #then(file: OpenFile, work: () => Promise<void> | undefined): void {
-    file.last = file.last
-      .then(() => (this.#failure ? undefined : work()))
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-        this.#onRoom();
-      });
-  }
-
-  async write(file: OpenFile, bytes: Uint8Array, lent: Lent): Promise<void> {
-    await this.#roomWhen(() => this.#queuedBytes < queuedMaxBytes);
-    // Bytes whose memory was given back have no length any more.
-    const { length } = bytes;
-    this.#queuedBytes += length;
-    this.#then(file, () => file.writer?.write(bytes));
-    file.last = file.last.then(() => {
-      lent.giveBack();
-      this.#done(length);
-    });
-  }
-
-  #done(bytes: number): void {
-    this.#queuedBytes -= bytes;
-    this.#onRoom();
-  }
-
-  close(file: OpenFile): void {
-    file.last = file.last.then(async () => {
-      await file.writer?.close().catch((error: unknown) => {
-        this.#failure ??= { error };
-      });
-      this.#open.delete(file);
-      this.#onRoom();
-    });
-  }
-
-  async finish(): Promise<void> {
-    while (this.#open.size > 0) await Promise.all([...this.#open].map(({ last }) => last));
-    if (this.#failure) throw this.#failure.error;
-  }
-
-  async giveUp(): Promise<void> {
-    this.#failure ??= { error: fail('INTERRUPTED', { message: 'unpacking was given up' }) };
-    for (const file of this.#open) this.close(file);
-    await Promise.all([...this.#open].map(({ last }) => last));
   }
 }
