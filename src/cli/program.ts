@@ -11,6 +11,7 @@ import { ask, type ChangeOptions, change, goOn } from './commands/change.ts';
 import { type Bind, CommandContext, type ExitCode } from './commands/context.ts';
 import { init } from './commands/init.ts';
 import * as look from './commands/look.ts';
+import { resumeRegion } from './commands/resume-region.ts';
 import { type ServeOptions, serve } from './commands/serve.ts';
 import type { GlobalOptions } from './session.ts';
 import { addStateCommands } from './state-commands.ts';
@@ -226,9 +227,14 @@ function addExecutionCommands(program: Command, bind: Bind): void {
     .action(bind((context, id: string | undefined, options: { limit: number }) => look.executions(context, id, options)));
   program
     .command('resume [id]')
-    .description('go on with an execution that was paused or whose process died')
+    .description('go on with an execution that was paused or whose process died; or let a region that fenced itself serve again')
     .option('--fenced-by <name>', 'who vouches for the fence')
-    .action(bind((context, id: string | undefined, options: ChangeOptions) => goOn(context, id, options)));
+    .option('--region <region>', 'the active region, which fenced itself: its data stores are started again, under its lease')
+    .action(
+      bind((context, id: string | undefined, options: ChangeOptions & { region?: string }) =>
+        options.region === undefined ? goOn(context, id, options) : resumeRegion(context, options.region),
+      ),
+    );
   program
     .command('pause [id]')
     .description('start no further step')

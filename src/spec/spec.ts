@@ -139,6 +139,8 @@ export interface ControllersSpec {
   readonly regions: readonly string[];
   /** What the controller of the active region does when it can't reach the state: fence its sites before its lease is over, or let them serve. */
   readonly withoutState: 'fence' | 'keep-serving';
+  /** Once it holds its lease again after a fence, nobody having taken over: it starts its sites again, or waits for a person. */
+  readonly afterFence: 'return' | 'wait';
   /** So many finished executions stay in the state; older ones go to the first repository as evidence, where there is one. */
   readonly keepExecutions: number;
 }

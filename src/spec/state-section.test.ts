@@ -12,6 +12,7 @@ test('without the sections the state is embedded, and controllers have their def
     renewEveryMs: 1_000,
     regions: ['us-east-1', 'us-west-2', 'eu-west-1'],
     withoutState: 'fence',
+    afterFence: 'return',
     keepExecutions: 500,
   });
 });

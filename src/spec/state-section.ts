@@ -141,6 +141,14 @@ export const controllersSchema = z
         examples: ['fence', 'keep-serving'],
       })
       .prefault('fence'),
+    'after-fence': z
+      .enum(['return', 'wait'])
+      .meta({
+        description:
+          'What the controller of the active region does once it holds its lease again after it had fenced its sites, nobody having taken over: start them again, or wait for holdfast resume --region',
+        examples: ['return', 'wait'],
+      })
+      .prefault('return'),
     'keep-executions': z
       .int()
       .min(10)
@@ -208,6 +216,7 @@ export function readControllers(collector: FaultCollector, components: ReadonlyM
     renewEveryMs: written['renew-every'],
     regions: written.regions ?? known,
     withoutState: written['without-state'],
+    afterFence: written['after-fence'],
     keepExecutions: written['keep-executions'],
   };
 }

@@ -6,8 +6,8 @@
 import { fail } from '../../base/errors.ts';
 import type { Json, JsonObject } from '../../base/json.ts';
 import { Secret } from '../../base/secret.ts';
-import type { Clock, TcpConnection } from '../../host/host.ts';
 import type { Replication } from '../../contracts/replication.ts';
+import type { Clock, TcpConnection } from '../../host/host.ts';
 import type { HandsSpec } from '../../spec/spec.ts';
 
 /** All that is needed to fence a region without the spec, the state and the controller. */

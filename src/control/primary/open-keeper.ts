@@ -64,7 +64,7 @@ export function openKeeper(parts: OpenKeeperParts): PrimaryKeeper | undefined {
       log: host.log,
     }),
     primariesSince: (atMs) => guarded.map(({ name }) => name).filter((name) => isPrimarySince(parts, name, atMs)),
-    returnsByItself: true,
+    returnsByItself: spec.controllers.afterFence === 'return',
     holder: holderFile(host, `${parts.guard.directory}/primary-holder-${region}`),
   });
 }
