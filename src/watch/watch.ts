@@ -173,14 +173,19 @@ export class Watch {
 
   /** The newest observations with all their times by the steady clock, which does not jump. */
   steadyObservations(components: ReadonlySet<string>): readonly Observation[] {
-    return [...this.#latest].flatMap(([key, observation]) => {
+    const found: Observation[] = [];
+    for (const [key, observation] of this.#latest) {
+      if (!components.has(observation.component)) continue;
       const atMs = this.#seenAtMonotonicMs.get(key);
-      if (atMs === undefined || !components.has(observation.component)) return [];
+      if (atMs === undefined) continue;
       const { failingSinceMs } = observation;
-      return [
-        { ...observation, atMs, ...(failingSinceMs === undefined ? {} : { failingSinceMs: atMs - (observation.atMs - failingSinceMs) }) },
-      ];
-    });
+      found.push(
+        failingSinceMs === undefined
+          ? { ...observation, atMs }
+          : { ...observation, atMs, failingSinceMs: atMs - (observation.atMs - failingSinceMs) },
+      );
+    }
+    return found;
   }
 
   /** Whether anything anywhere has answered since then (by the steady clock), be it with a refusal. */

@@ -51,6 +51,8 @@ class State {
   readonly #log: StoreEvent[] = [];
   readonly #leases = new Map<string, LeaseRow>();
   readonly watches = new Set<Watch>();
+  /** Sorted keys by prefix, as long as no key comes or goes. */
+  readonly #keys = new Map<string, readonly string[]>();
   #revision = 0;
 
   constructor(clock: Clock) {
@@ -63,10 +65,19 @@ class State {
   }
 
   range(prefix: string, { limit = Number.POSITIVE_INFINITY, after, reverse = false }: NonNullable<RangeOptions>): Entry[] {
-    const keys = [...this.#entries.keys()].filter((key) => key.startsWith(prefix)).sort();
-    if (reverse) keys.reverse();
+    const sorted = this.#keysUnder(prefix);
+    const keys = reverse ? sorted.toReversed() : sorted;
     const rest = after === undefined ? keys : keys.filter((key) => (reverse ? key < after : key > after));
     return rest.slice(0, limit).map((key) => this.get(key) as Entry);
+  }
+
+  #keysUnder(prefix: string): readonly string[] {
+    let keys = this.#keys.get(prefix);
+    if (keys === undefined) {
+      keys = [...this.#entries.keys()].filter((key) => key.startsWith(prefix)).sort();
+      this.#keys.set(prefix, keys);
+    }
+    return keys;
   }
 
   commit(changes: readonly Change[]): number {
@@ -87,9 +98,13 @@ class State {
     if (change.kind === 'put') {
       // Frozen, it can be handed to everybody: whoever tried to change it would hear of that.
       const value = freezeAll(JSON.parse(JSON.stringify(change.value)) as Json);
+      if (!this.#entries.has(key)) this.#keys.clear();
       this.#entries.set(key, Object.freeze({ key, value, revision }));
       this.#log.push(Object.freeze({ kind: 'put', key, value, revision }));
-    } else if (this.#entries.delete(key)) this.#log.push(Object.freeze({ kind: 'delete', key, value: undefined, revision }));
+    } else if (this.#entries.delete(key)) {
+      this.#keys.clear();
+      this.#log.push(Object.freeze({ kind: 'delete', key, value: undefined, revision }));
+    }
   }
 
   addWatch(prefix: string, listener: Watch['listener'], options: WatchOptions): Watch {

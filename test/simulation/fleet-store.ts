@@ -99,8 +99,8 @@ export class FleetState {
 
   /** The leader that serves now; an election that is due is held. */
   #serving(): Place | undefined {
-    const { places, time, state } = this.#parts;
-    if (this.#canLead(this.#leader)) {
+    const { places, time, state, network } = this.#parts;
+    if (network.isWhole || this.#canLead(this.#leader)) {
       this.#leaderlessSinceMs = undefined;
       return this.#leader;
     }
@@ -118,6 +118,7 @@ export class FleetState {
   #hears(from: Place): boolean {
     const { places, network } = this.#parts;
     const leader = this.#serving();
+    if (network.isWhole) return true;
     return leader !== undefined && places.some((member) => network.isOpen('state', from, member) && this.#follows(member, leader));
   }
 
@@ -125,6 +126,7 @@ export class FleetState {
   #answers(from: Place): boolean {
     const { places, network } = this.#parts;
     const leader = this.#serving();
+    if (network.isWhole) return true;
     return leader !== undefined && places.some((member) => network.isReachable('state', from, member) && this.#follows(member, leader));
   }
 

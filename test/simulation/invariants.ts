@@ -135,17 +135,31 @@ export class Invariants {
   /** Whether anything is other than it was when it was looked at last. */
   #hasChanged(): boolean {
     const { network, servers, skews } = this.#platform;
-    let looks = `${network.version} ${network.dark.size} ${this.#platform.wallMs() - Math.floor(this.#platform.time.nowMs)}`;
-    for (const place of this.#places) looks += ` ${skews[place]?.offsetMs}`;
+    let place = 0;
+    let changed = false;
+    const look = (now: unknown) => {
+      if (this.#looks[place] !== now) {
+        this.#looks[place] = now;
+        changed = true;
+      }
+      place += 1;
+    };
+    look(network.version);
+    look(network.dark.size);
+    look(this.#platform.wallMs() - Math.floor(this.#platform.time.nowMs));
+    for (const each of this.#places) look(skews[each]?.offsetMs);
     for (const region of regions) {
       const { answers, inRecovery, upstream, settings } = servers[region];
-      looks += `${answers} ${inRecovery} ${upstream?.host} ${network.isSlow(region)} ${settings.default_transaction_read_only} ${settings.synchronous_standby_names}`;
+      look(answers);
+      look(inRecovery);
+      look(upstream);
+      look(network.isSlow(region));
+      look(settings.default_transaction_read_only);
+      look(settings.synchronous_standby_names);
     }
-    if (looks === this.#looks) return false;
-    this.#looks = looks;
-    return true;
+    return changed;
   }
-  #looks = '';
+  readonly #looks: unknown[] = [];
 
   /** How many controllers could see the region, if they live. */
   #seers(region: Region): number {

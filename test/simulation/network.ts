@@ -42,6 +42,11 @@ export class Network {
     return this.lostShare > 0 || (this.#slow.get(place)?.untilMs ?? 0) > this.#time.nowMs;
   }
 
+  /** Nothing is cut, and no host is off. */
+  get isWhole(): boolean {
+    return this.#cut.size === 0 && this.dark.size === 0;
+  }
+
   /** Several cuts of one way may overlap: it is open again when all are mended. */
   cut(traffic: readonly Traffic[], from: Place, to: Place): () => void {
     this.version += 1;
@@ -59,7 +64,7 @@ export class Network {
 
   /** Messages get there. */
   isOpen(traffic: Traffic, from: Place, to: Place): boolean {
-    if (this.dark.has(to) || this.dark.has(from)) return false;
+    if (this.dark.size > 0 && (this.dark.has(to) || this.dark.has(from))) return false;
     return from === to || this.#cut.size === 0 || (this.#cut.get(`${traffic} ${from}>${to}`) ?? 0) === 0;
   }
 

@@ -73,15 +73,18 @@ export function encodeName(name: string): Uint8Array {
   for (const label of splitLabels(name)) {
     if (label.length === 0 || label.length > 63)
       throw fail('SPEC_INVALID', { message: `"${name}" is not a domain name: a label has 1 to 63 characters` });
-    bytes.push(label.length, ...[...label].map((character) => character.charCodeAt(0)));
+    bytes.push(label.length);
+    for (const character of label) bytes.push(character.charCodeAt(0));
   }
   if (bytes.length > 254) throw fail('SPEC_INVALID', { message: `"${name}" is not a domain name: it is longer than 255 bytes` });
-  return Uint8Array.from([...bytes, 0]);
+  bytes.push(0);
+  return Uint8Array.from(bytes);
 }
 
 function splitLabels(name: string): string[] {
   const text = normalizeName(name);
   if (text === '') return [];
+  if (!text.includes('\\')) return text.split('.');
   const labels = [''];
   for (let index = 0; index < text.length; index += 1) {
     const character = text[index] as string;
@@ -97,26 +100,41 @@ function splitLabels(name: string): string[] {
 
 /** Lower case, no dot at the end. */
 export function normalizeName(name: string): string {
-  return name.toLowerCase().replace(/(?<!\\)\.$/, '');
+  const lower = name.toLowerCase();
+  return lower.endsWith('.') && lower.at(-2) !== '\\' ? lower.slice(0, -1) : lower;
 }
 
 export function encodeMessage(message: WireMessage): Buffer {
-  const header = Buffer.alloc(12);
-  const sections = [message.questions, message.answers, message.authorities, message.additionals];
+  const { questions, answers, authorities, additionals } = message;
+  const header = Buffer.allocUnsafe(12);
   header.writeUInt16BE(message.id, 0);
   header.writeUInt16BE(message.flags, 2);
-  for (const [index, section] of sections.entries()) header.writeUInt16BE(section.length, 4 + 2 * index);
-  const questions = message.questions.map((question) =>
-    Buffer.concat([encodeName(question.name), uint16(question.type), uint16(question.class)]),
-  );
-  const records = [...message.answers, ...message.authorities, ...message.additionals].map(encodeRecord);
-  return Buffer.concat([header, ...questions, ...records]);
+  header.writeUInt16BE(questions.length, 4);
+  header.writeUInt16BE(answers.length, 6);
+  header.writeUInt16BE(authorities.length, 8);
+  header.writeUInt16BE(additionals.length, 10);
+  const parts: Uint8Array[] = [header];
+  for (const { name, type, class: questionClass } of questions) {
+    const fixed = Buffer.allocUnsafe(4);
+    fixed.writeUInt16BE(type, 0);
+    fixed.writeUInt16BE(questionClass, 2);
+    parts.push(encodeName(name), fixed);
+  }
+  for (const section of [answers, authorities, additionals]) for (const record of section) parts.push(...recordParts(record));
+  return Buffer.concat(parts);
 }
 
 export function encodeRecord(record: WireRecord): Buffer {
-  const ttl = Buffer.alloc(4);
-  ttl.writeUInt32BE(record.ttl);
-  return Buffer.concat([encodeName(record.name), uint16(record.type), uint16(record.class), ttl, uint16(record.data.length), record.data]);
+  return Buffer.concat(recordParts(record));
+}
+
+function recordParts({ name, type, class: recordClass, ttl, data }: WireRecord): Uint8Array[] {
+  const fixed = Buffer.allocUnsafe(10);
+  fixed.writeUInt16BE(type, 0);
+  fixed.writeUInt16BE(recordClass, 2);
+  fixed.writeUInt32BE(ttl, 4);
+  fixed.writeUInt16BE(data.length, 8);
+  return [encodeName(name), fixed, data];
 }
 
 export function uint16(value: number): Buffer {
@@ -190,7 +208,7 @@ class Cursor {
 
   /** A pointer may lead only to an earlier place than the name that it continues: so no message can make this loop. */
   name(): string {
-    const labels: string[] = [];
+    let text = '';
     let position = this.offset;
     let earliest = position;
     let end: number | undefined;
@@ -209,16 +227,15 @@ class Cursor {
       }
       length += size + 1;
       if (size > 63 || length > 254 || position + 1 + size > this.#buffer.length) throw notDns('a name is malformed');
-      labels.push(
-        this.#buffer
-          .toString('latin1', position + 1, position + 1 + size)
-          .replace(/[\\.]/g, '\\$&')
-          .toLowerCase(),
-      );
+      if (text !== '') text += '.';
+      for (let place = position + 1; place <= position + size; place += 1) {
+        const character = String.fromCharCode(this.#buffer[place] as number);
+        text += character === '.' || character === '\\' ? `\\${character}` : character;
+      }
       position += size + 1;
     }
     this.offset = end ?? position + 1;
-    return labels.join('.');
+    return text.toLowerCase();
   }
 
   uint16(): number {
