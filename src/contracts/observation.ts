@@ -107,6 +107,8 @@ export interface Observation extends Reading {
    * counted: neither says that the site is gone.
    */
   readonly failures: number;
-  /** When the first of those failures was seen; undefined when there are none. */
+  /** When the look that failed first among those was begun; undefined when there are none. */
   readonly failingSinceMs?: number;
+  /** When that look had failed: what was seen of another site after it was seen after the trouble began, for certain. */
+  readonly failureSeenMs?: number;
 }

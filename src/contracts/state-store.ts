@@ -60,8 +60,9 @@ export interface StateStore {
   /**
    * All changes or none, in one durable step. Resolves to the new revision. STATE_CONFLICT (details.key) when an expectation does not hold, STATE_LEASE_LOST when a
    * lease is gone, STATE_FULL, STATE_LOCKED. When the outcome can't be known: STATE_CONFLICT is never used for that; the error is SYSTEM_OUTCOME_UNKNOWN.
+   * `answerWithinMs`: no longer is an answer waited for, where a store has to wait for one at all; for a caller who can tell by the expectations of its next commit what became of this one.
    */
-  commit(changes: readonly Change[]): Promise<number>;
+  commit(changes: readonly Change[], options?: { readonly answerWithinMs?: number }): Promise<number>;
   /**
    * Calls back with every change under the prefix after `afterRevision` (default: from now on), in order, each once; also changes made by other processes. The
    * returned function ends it. `onError` is told when the watch is lost for good.
@@ -73,9 +74,14 @@ export interface StateStore {
   ): () => void;
   /**
    * STATE_LEASE_HELD (details.holder) while another holder has it. The same holder gets it again with the same token. With `outlivesProcess` its time counts although the process that
-   * took it has ended: something else goes on acting on it.
+   * took it has ended: something else goes on acting on it. `isNew`: its name has just been made up, so that a store may save the look at who holds it.
    */
-  acquireLease(name: string, holder: string, ttlMs: number, options?: { readonly outlivesProcess?: boolean }): Promise<Lease>;
+  acquireLease(
+    name: string,
+    holder: string,
+    ttlMs: number,
+    options?: { readonly outlivesProcess?: boolean; readonly isNew?: boolean },
+  ): Promise<Lease>;
   /** STATE_LEASE_LOST when it has changed hands or run out. */
   renewLease(lease: Lease): Promise<Lease>;
   /** Gives it up at once; nothing happens where it is already lost. */

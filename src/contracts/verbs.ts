@@ -7,16 +7,22 @@
  *           -> unknown  it can't be told: the engine stops and asks a person
  *
  * `apply` runs only after `absent`; then `inspect` again until done or out of time. So a verb must find its own effect again after a
- * crash, and applying twice in a row after `absent` must have no second effect as far as the outside can see.
+ * crash, and applying twice in a row after `absent` must have no second effect as far as the outside can see. An `apply` that has
+ * itself seen for certain that the wanted state holds (by a compare-and-swap that went through) may say so, and is not looked after.
  */
 import type { Json, JsonObject } from '../base/json.ts';
 import type { Log } from '../host/host.ts';
 import type { Position } from './observation.ts';
 
+export interface Done {
+  readonly state: 'done';
+  readonly output: JsonObject;
+}
+
 export type Inspection =
   | { readonly state: 'absent'; readonly why: string }
   | { readonly state: 'pending'; readonly why: string }
-  | { readonly state: 'done'; readonly output: JsonObject }
+  | Done
   | { readonly state: 'unknown'; readonly why: string };
 
 export interface StepContext {
@@ -37,9 +43,13 @@ export interface StepContext {
   keepNote(note: Json): Promise<void>;
 }
 
+/** What an apply has to tell: mostly nothing. */
+// biome-ignore lint/suspicious/noConfusingVoidType: an apply that tells nothing returns nothing.
+export type Applied = Done | void;
+
 export interface Verb {
   inspect(want: JsonObject, context: StepContext): Promise<Inspection>;
-  apply(want: JsonObject, context: StepContext): Promise<void>;
+  apply(want: JsonObject, context: StepContext): Promise<Applied>;
 }
 
 /**

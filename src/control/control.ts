@@ -166,8 +166,10 @@ export class Control {
   }
 
   /** The verdict on a region by all controllers that there should be; what this process has to say of it is what its watch has seen. */
-  async verdict(region: string): Promise<RegionVerdict> {
-    return this.fleet ? this.fleet.verdict(region) : tallyVotes(region, [this.#ownVotes.vote(region)], 1);
+  async verdict(region: string, looked?: Promise<void>): Promise<RegionVerdict> {
+    if (this.fleet) return this.fleet.verdict(region, looked);
+    await looked;
+    return tallyVotes(region, [this.#ownVotes.vote(region)], 1);
   }
 
   /** The same, without asking the state: good enough to see whether something may have changed. */
@@ -219,7 +221,7 @@ export class Control {
       watch: this.watch,
       sites: this.sites,
       view: () => this.view(),
-      verdict: (region) => this.verdict(region),
+      verdict: (region, looked) => this.verdict(region, looked),
     };
   }
 

@@ -12,7 +12,7 @@ import type { Control } from './control.ts';
 import { type BlockCode, type Decision, withoutPlan } from './decide.ts';
 import { type DecisionNow, decideNow } from './decide-now.ts';
 import { decisionShape, recordDecision } from './decisions.ts';
-import { beginExecution } from './executions.ts';
+import { type BegunExecution, beginInHand } from './executions.ts';
 import { makePlan } from './make-plan.ts';
 
 /** Blocks that go away without anything being seen. */
@@ -24,7 +24,7 @@ export interface DeciderParts {
   /** Whether the lease of the process that decides holds at this moment. */
   readonly mayAct: () => boolean;
   readonly onDecision: (decision: Decision, verdict: RegionVerdict) => void;
-  readonly onBegun: (execution: string) => void;
+  readonly onBegun: (begun: BegunExecution) => void;
 }
 
 export class Decider {
@@ -36,11 +36,18 @@ export class Decider {
   #evaluating = false;
   #evaluateAgain = false;
   #cancelTimer: (() => void) | undefined;
+  #remembered: Promise<void> = Promise.resolve();
 
   constructor(parts: DeciderParts) {
     this.#parts = parts;
     const { host, spec } = parts.control.parts;
     this.#clockJumps = new ClockJumps(host, spec);
+  }
+
+  /** Somebody may have changed their mind: what was read last says nothing of it. */
+  reconsider(): void {
+    this.#quiet = false;
+    void this.evaluate();
   }
 
   /** Many observations may come at once: one evaluation at a time, and one more after it if something came in between. */
@@ -86,26 +93,26 @@ export class Decider {
     if (leftMs > 0) this.#cancelTimer = clock.after(leftMs + 1, () => void this.evaluate());
   }
 
-  async #settle({ decision: taken, verdict, from, to }: DecisionNow): Promise<void> {
+  async #settle({ decision: taken, verdict, from, to, view, slot }: DecisionNow): Promise<void> {
     const { control, mayAct, onBegun } = this.#parts;
     if (!taken.act) return this.#remember(taken, verdict, undefined);
     if (to === undefined) throw fail('BUG_BROKEN_BELIEF', { message: 'a decision to act has a target' });
     if (!mayAct()) throw fail('STATE_LEASE_LOST', { message: 'the lease could not be renewed in time: nothing is started without it' });
-    let execution: string;
+    let begun: BegunExecution;
     try {
-      const plan = await makePlan(control, { kind: 'failover', from, to, onVerdict: true, because: taken.summary });
-      execution = await beginExecution(control, plan, control.parts.controller);
+      const plan = await makePlan(control, { kind: 'failover', from, to, onVerdict: true, because: taken.summary }, view);
+      begun = await beginInHand(control, plan, { slot });
     } catch (thrown) {
       const error = asHoldfastError(thrown);
       // Without the lease it is for another to say why not.
       if ((error.kind !== 'refused' && error.kind !== 'invalid') || error.code === 'STATE_LEASE_LOST') throw error;
       return this.#remember(withoutPlan(taken, from, error), verdict, undefined);
     }
-    onBegun(execution);
-    await this.#remember(taken, verdict, execution);
+    onBegun(begun);
+    this.#remember(taken, verdict, begun.header.id);
   }
 
-  async #remember(decision: Decision, verdict: RegionVerdict, execution: string | undefined): Promise<void> {
+  #remember(decision: Decision, verdict: RegionVerdict, execution: string | undefined): void {
     const { store, host, controller } = this.#parts.control.parts;
     const shape = decisionShape(decision, verdict);
     this.#quiet = verdict.state === 'healthy' && !decision.blocks.some((block) => passing.has(block.code));
@@ -113,11 +120,13 @@ export class Decider {
     this.#lastShape = shape;
     this.#parts.onDecision(decision, verdict);
     host.log.info('serve.decision', { act: decision.act, summary: decision.summary });
-    await recordDecision(store, { ...decision, atMs: host.clock.nowMs(), controller, verdict, ...(execution ? { execution } : {}) }).catch(
-      (thrown) => {
+    const record = { ...decision, atMs: host.clock.nowMs(), controller, verdict, ...(execution ? { execution } : {}) };
+    // One after the other, and nobody decides later because of it.
+    this.#remembered = this.#remembered
+      .then(() => recordDecision(store, record))
+      .catch((thrown) => {
         // The decision was taken and acted upon; that it can't be remembered must not undo it.
         host.log.warn('serve.decision-not-kept', { message: asHoldfastError(thrown).message, decision: toJson(decision) });
-      },
-    );
+      });
   }
 }

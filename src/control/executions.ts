@@ -6,15 +6,15 @@
 import { asHoldfastError, fail, HoldfastError } from '../base/errors.ts';
 import { makeId } from '../base/ids.ts';
 import type { JsonObject } from '../base/json.ts';
-import type { Change } from '../contracts/state-store.ts';
+import type { Change, Lease } from '../contracts/state-store.ts';
 import { runExecution } from '../engine/run-execution.ts';
 import { type BackupPlanKind, isBackupPlan, type Plan } from '../plans/plan.ts';
-import type { ExecutionState } from '../state/execution-state.ts';
+import type { ExecutionHeader, ExecutionState } from '../state/execution-state.ts';
 import { createExecution, journalKeys, loadExecution } from '../state/journal.ts';
 import type { JournalEvent } from '../state/journal-events.ts';
 import { requestAbort } from '../state/requests.ts';
 import type { Control } from './control.ts';
-import { requireOneRunner } from './hands-elsewhere.ts';
+import { handsNeededFor, requireOneRunner } from './hands-elsewhere.ts';
 import { requireCurrent } from './require-current.ts';
 import { verbResolver } from './resolve-verb.ts';
 import { recordRecovery, recordTimings } from './timings.ts';
@@ -30,9 +30,11 @@ function slotKeyOf(plan?: Plan): string {
 
 const backupSlotKey = (kind: BackupPlanKind, of: string) => `execution-slot/${kind}/${of}`;
 const aloneTtlMs = 2_000;
+const leaseTtlOf = ({ parts: { spec } }: Control) => (spec.state ? spec.controllers.ttlMs : aloneTtlMs);
 const leaseTriesMost = 10;
 
-interface Slot {
+/** The place of the one execution that may be under way, as it was read. */
+export interface Slot {
   readonly underWay: string | undefined;
   readonly revision: number | 'absent';
 }
@@ -51,7 +53,12 @@ async function readSlot(control: Control, slotKey: string): Promise<Slot> {
 
 /** The execution that has not ended, if there is one. */
 export async function executionUnderWay(control: Control): Promise<string | undefined> {
-  return (await readSlot(control, slotKeyOf())).underWay;
+  return (await readPlatformSlot(control)).underWay;
+}
+
+/** The slot of what changes the platform. */
+export function readPlatformSlot(control: Control): Promise<Slot> {
+  return readSlot(control, slotKeyOf());
 }
 
 /** The backup, proof, restore (of a component) or prune (of a repository) that has not ended, if there is one. */
@@ -59,16 +66,52 @@ export async function backupUnderWay(control: Control, kind: BackupPlanKind, of:
   return (await readSlot(control, backupSlotKey(kind, of))).underWay;
 }
 
+/** An execution that was just made durable; with its lease, where this process is to run it and got it. */
+export interface BegunExecution {
+  readonly header: ExecutionHeader<Plan>;
+  readonly lease?: Lease;
+}
+
+export interface BeginOptions {
+  readonly drill?: boolean;
+  readonly alongside?: readonly Change[];
+  readonly id?: string;
+  /** Read a moment ago: what is claimed rests on that reading. */
+  readonly slot?: Slot;
+}
+
 /** Makes the plan durable as an execution. EXECUTION_RUNNING when another one has not ended. */
-export async function beginExecution(
-  control: Control,
-  plan: Plan,
-  by: string,
-  options: { readonly drill?: boolean; readonly alongside?: readonly Change[]; readonly id?: string } = {},
-): Promise<string> {
+export async function beginExecution(control: Control, plan: Plan, by: string, options: BeginOptions = {}): Promise<string> {
+  return (await begin(control, plan, by, options)).id;
+}
+
+/**
+ * The same, and taken in hand: its lease is asked for while it is made durable, under a name that nobody else knows yet. Without a lease, for whatever reason, it is one that anybody may run.
+ */
+export async function beginInHand(control: Control, plan: Plan, options: BeginOptions = {}): Promise<BegunExecution> {
+  const { store, controller, host } = control.parts;
+  // One that takes the local hands of another controller is for that one to run.
+  if (typeof handsNeededFor(control, plan) !== 'string') return { header: await begin(control, plan, controller, options) };
+  const id = options.id ?? control.newExecutionId(plan.kind);
+  const asked = store.acquireLease(journalKeys.lease(id), controller, leaseTtlOf(control), { isNew: true }).catch((thrown) => {
+    host.log.warn('execution.lease-not-taken', { execution: id, message: asHoldfastError(thrown).message });
+    return undefined;
+  });
+  try {
+    const header = await begin(control, plan, controller, { ...options, id });
+    const lease = await asked;
+    return { header, ...(lease ? { lease } : {}) };
+  } catch (thrown) {
+    // What can't be given back runs out.
+    void asked.then((lease) => lease && store.releaseLease(lease)).catch(() => undefined);
+    throw thrown;
+  }
+}
+
+async function begin(control: Control, plan: Plan, by: string, options: BeginOptions): Promise<ExecutionHeader<Plan>> {
   const { store, host, spec } = control.parts;
   const slotKey = slotKeyOf(plan);
-  const { underWay, revision } = await readSlot(control, slotKey);
+  const { underWay, revision } = options.slot ?? (await readSlot(control, slotKey));
   if (underWay)
     throw fail('EXECUTION_RUNNING', {
       subject: underWay,
@@ -81,7 +124,7 @@ export async function beginExecution(
   const lease = by === control.parts.controller ? control.leadLease() : undefined;
   const id = options.id ?? makeId(plan.kind, host.clock.nowMs(), () => host.random.next());
   try {
-    await createExecution(store, host, {
+    return await createExecution(store, host, {
       plan,
       startedBy: by,
       reason: plan.madeBecause,
@@ -98,7 +141,6 @@ export async function beginExecution(
       throw fail('EXECUTION_RUNNING', { message: 'another process began an execution in the same moment', cause: thrown });
     throw thrown;
   }
-  return id;
 }
 
 export interface RunListeners {
@@ -132,13 +174,24 @@ async function keepRunning(control: Control, id: string, signal: AbortSignal, ru
 }
 
 /** Runs it to its end, or to where a person is needed. Resolves to its state then; rejects with INTERRUPTED when the signal ends it. */
-export async function runToEnd(control: Control, id: string, signal: AbortSignal, listeners: RunListeners = {}): Promise<ExecutionState> {
-  const { store, host, controller, spec } = control.parts;
-  const leaseTtlMs = spec.state ? spec.controllers.ttlMs : aloneTtlMs;
+export async function runToEnd(
+  control: Control,
+  id: string,
+  signal: AbortSignal,
+  listeners: RunListeners = {},
+  begun?: BegunExecution,
+): Promise<ExecutionState> {
+  const { store, host, controller } = control.parts;
+  const leaseTtlMs = leaseTtlOf(control);
+  // Only the first run begins where nobody has been.
+  let inHand = begun?.lease && { header: begun.header, lease: begun.lease };
   const run = () =>
-    keepRunning(control, id, signal, () =>
-      runExecution({ store, host, id, holder: controller, verbs: verbResolver(control), signal, leaseTtlMs, ...listeners }),
-    );
+    keepRunning(control, id, signal, () => {
+      const options = { store, host, id, holder: controller, verbs: verbResolver(control), signal, leaseTtlMs, ...listeners };
+      const first = inHand;
+      inHand = undefined;
+      return runExecution(first ? { ...options, inHand: first } : options);
+    });
   let state = await run();
   if (endedUntouched(state)) {
     const reason = state.steps.find((step) => step.error)?.error?.message ?? 'it may not happen now';

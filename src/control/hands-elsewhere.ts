@@ -13,16 +13,25 @@ import type { Control } from './control.ts';
 export type HandsNeeded = 'anyone' | 'here' | { readonly region: string };
 
 export async function localHandsNeeded(control: Control, id: string): Promise<HandsNeeded> {
-  const { store, spec, region: own } = control.parts;
+  const { store, spec } = control.parts;
   if (!spec.state) return 'anyone';
   const { header, state } = await loadExecution<Plan>(store, id);
-  const mayFail = new Set(header.plan.steps.filter((step) => step.onFailure === 'continue').map((step) => step.id));
+  const open = state.steps.filter(({ status, undo }) =>
+    state.rollingBack ? undo?.status !== 'done' : status !== 'done' && status !== 'skipped',
+  );
+  return handsNeededFor(control, header.plan, new Set(open.map((step) => step.id)));
+}
+
+/** The same of a plan of which these steps are yet to be done: all of them, where it has not been begun. */
+export function handsNeededFor(control: Control, plan: Plan, open?: ReadonlySet<string>): HandsNeeded {
+  const { spec, region: own } = control.parts;
+  if (!spec.state) return 'anyone';
+  const mayFail = new Set(plan.steps.filter((step) => step.onFailure === 'continue').map((step) => step.id));
   let needed: HandsNeeded = 'anyone';
-  const wants = new Map(header.plan.steps.map((step) => [step.id, step]));
-  for (const { id: step, verb, status, undo } of state.steps) {
-    const { component, region } = placeOf(wants.get(step));
-    const over = state.rollingBack ? undo?.status === 'done' : status === 'done' || status === 'skipped';
-    if (over || component === undefined || region === undefined || mayFail.has(step)) continue;
+  for (const step of plan.steps) {
+    const { verb } = step;
+    const { component, region } = placeOf(step);
+    if (open?.has(step.id) === false || component === undefined || region === undefined || mayFail.has(step.id)) continue;
     if (!takesLocalHands(control, component, region, verb)) continue;
     if (region === own) needed = 'here';
     else if (!control.sites.get(siteKey(component, region))?.verbs[verb as SiteVerb]) return { region };
@@ -31,8 +40,8 @@ export async function localHandsNeeded(control: Control, id: string): Promise<Ha
 }
 
 /** A site that is brought back is named in what is wanted: the repository and the scratch directory are the controller's. */
-function placeOf(step: Step | undefined): Pick<Step, 'component' | 'region'> {
-  if (step?.verb !== 'restore-site') return step ?? {};
+function placeOf(step: Step): Pick<Step, 'component' | 'region'> {
+  if (step.verb !== 'restore-site') return step;
   return { component: String(step.want.component), region: String(step.want.region) };
 }
 

@@ -99,8 +99,9 @@ function requireActiveUp({ spec, platform, watch }: ViewParts): void {
   }
 }
 
-export async function makePlan(control: Control, request: PlanRequest): Promise<Plan> {
-  const view = await control.view();
+/** @param known a view that was taken a moment ago */
+export async function makePlan(control: Control, request: PlanRequest, known?: ViewParts): Promise<Plan> {
+  const view = known ?? (await control.view());
   const { spec, platform } = view;
   // Only a state that several share can be gone while its systems go on.
   if (spec.state) await refuseBehind(control, platform.epoch, request.kind === 'failover' ? platform.activeRegion : undefined);

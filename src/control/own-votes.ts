@@ -47,9 +47,10 @@ export class OwnVotes {
       ...(vote.sinceMs === undefined ? {} : { sinceMs: vote.sinceMs + offsetMs }),
       ...(vote.graceEndsAtMs === undefined ? {} : { graceEndsAtMs: vote.graceEndsAtMs + offsetMs }),
     };
-    if (!this.#parts.amongOthers || vote.says !== 'lost' || !watch.started) return { ...vote, ...times };
-    const oldestMs = Math.max(vote.sinceMs ?? 0, nowMs - this.#newestWithinMs);
-    if (watch.anythingAnsweredSince(oldestMs)) return { ...vote, ...times };
+    const { noticedMs, ...untimed } = vote;
+    if (!this.#parts.amongOthers || vote.says !== 'lost' || !watch.started) return { ...untimed, ...times };
+    const oldestMs = Math.max(noticedMs ?? 0, nowMs - this.#newestWithinMs);
+    if (watch.anythingAnsweredSince(oldestMs)) return { ...untimed, ...times };
     // It may as well be this one that is cut off as all the others that are gone.
     const because = ['nothing has answered anywhere since: it may be this controller that is cut off', ...vote.because];
     return { controller, says: 'unknown', because, ...times };

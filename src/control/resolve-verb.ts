@@ -7,7 +7,7 @@ import { siteKey } from '../watch/site-key.ts';
 import type { Control } from './control.ts';
 import { fenceOrLease } from './primary/fence-or-lease.ts';
 import { thawAnew } from './primary/thaw-anew.ts';
-import { barPrimary, unbarPrimary } from './verbs/bar-verbs.ts';
+import { unbarPrimary } from './verbs/bar-verbs.ts';
 import { checkTarget } from './verbs/check-target.ts';
 import { confirmVerdict } from './verbs/confirm-verdict.ts';
 import { advanceEpochVerb, setActiveVerb } from './verbs/epoch-verbs.ts';
@@ -24,7 +24,6 @@ const platformVerbFactories: Readonly<Partial<Record<PlatformVerb, (parts: Platf
   'confirm-verdict': confirmVerdict,
   'check-target': checkTarget,
   'advance-epoch': advanceEpochVerb,
-  'bar-primary': barPrimary,
   'unbar-primary': unbarPrimary,
   'set-active': setActiveVerb,
   'measure-loss': measureLoss,

@@ -6,7 +6,7 @@
 import { asHoldfastError } from '../base/errors.ts';
 import { findUnattended, type Unattended } from '../engine/find-resumable.ts';
 import type { Control } from './control.ts';
-import { type RunListeners, runToEnd } from './executions.ts';
+import { type BegunExecution, type RunListeners, runToEnd } from './executions.ts';
 import { localHandsNeeded } from './hands-elsewhere.ts';
 import { missingSites } from './missing-sites.ts';
 
@@ -68,12 +68,18 @@ export class RunningExecutions {
     }
   }
 
+  /** What was just begun here and taken in hand is run at once. */
+  take(begun: BegunExecution): void {
+    if (begun.lease) this.run(begun.header.id, begun);
+    else void this.begun(begun.header.id);
+  }
+
   /** In the background; nothing happens where it runs here already. */
-  run(id: string): void {
+  run(id: string, begun?: BegunExecution): void {
     if (this.#running.has(id)) return;
     const { log } = this.#control.parts.host;
     this.#listeners.onExecution?.(id);
-    const run = runToEnd(this.#control, id, this.#signal, this.#listeners)
+    const run = runToEnd(this.#control, id, this.#signal, this.#listeners, begun)
       .then((state) => log.info('serve.execution-ended', { execution: id, status: state.status }))
       .catch((thrown) => {
         const error = asHoldfastError(thrown);

@@ -45,7 +45,7 @@ export class Server {
       signal,
       mayAct: () => this.#mayAct,
       onDecision: (decision, verdict) => listeners.onDecision?.(decision, verdict),
-      onBegun,
+      onBegun: (begun) => this.#executions.take(begun),
     });
     this.#scheduler = new BackupScheduler(control, { onBegun });
     this.#member = control.fleet && this.#memberOf(control.fleet);

@@ -14,7 +14,7 @@ import type { JsonObject } from '../base/json.ts';
 import type { Verb } from '../contracts/verbs.ts';
 import type { Plan, Step } from '../plans/plan.ts';
 import type { ExecutionState, StepProgress, StepState } from '../state/execution-state.ts';
-import { stepState } from '../state/execution-state.ts';
+import { foldExecution, stepState } from '../state/execution-state.ts';
 import { closingChanges, type Execution, journalKeys, loadExecution } from '../state/journal.ts';
 import type { EventBody, JournalEvent, JournalledError, Outcome, StepEventBody, UndoEventBody } from '../state/journal-events.ts';
 import { JournalWriter } from '../state/journal-writer.ts';
@@ -41,7 +41,7 @@ const approvalPollMaxMs = 30_000;
  * on the signal, STATE_LEASE_LOST or the store's error when it had to stop; the execution then stands in the journal as it was last durable.
  */
 export async function runExecution(options: RunOptions): Promise<ExecutionState> {
-  const { store, host, id, signal } = options;
+  const { store, host, id, signal, inHand } = options;
   let run: ExecutionRun | undefined;
   let tellStopped: (error: HoldfastError) => void = () => {};
   const stopping = new Promise<never>((_resolve, reject) => {
@@ -58,9 +58,11 @@ export async function runExecution(options: RunOptions): Promise<ExecutionState>
   try {
     if (signal.aborted) throw fail('INTERRUPTED', { subject: `execution ${id}`, cause: signal.reason });
     const ttlMs = options.leaseTtlMs ?? leaseTtlMs;
-    const lease = await Promise.race([store.acquireLease(journalKeys.lease(id), options.holder, ttlMs), stopping]);
+    const lease = inHand?.lease ?? (await Promise.race([store.acquireLease(journalKeys.lease(id), options.holder, ttlMs), stopping]));
     keeper = new LeaseKeeper(store, host.clock, lease, stop);
-    const execution = await Promise.race([loadExecution<Plan>(store, id), stopping]);
+    const execution = inHand
+      ? { header: inHand.header, events: [], state: foldExecution(inHand.header, []) }
+      : await Promise.race([loadExecution<Plan>(store, id), stopping]);
     if (execution.state.outcome !== undefined) return execution.state;
     run = new ExecutionRun(options, execution, keeper);
     return await Promise.race([run.toTheEnd(), stopping]);
@@ -131,8 +133,10 @@ class ExecutionRun {
       const data = { holder, token: this.#keeper.lease.token };
       if (this.#writer.state.startedAtMs === undefined) this.#writer.appendSoon([{ type: 'started', data }]);
       else this.#takenOver = this.#writer.append([{ type: 'runner-changed', data }]);
-      // Before any step: an abort that is waiting must come first.
-      await Promise.race([this.#inbox.open(), end]);
+      const opened = this.#inbox.open();
+      // Before any step: an abort that is waiting must come first. Of what has only just been begun nobody can have asked anything yet.
+      if (this.#options.inHand) opened.catch((thrown) => this.stop(asHoldfastError(thrown, `execution ${this.#options.id}`)));
+      else await Promise.race([opened, end]);
       this.#guarded(() => this.#advance());
       return await end;
     } finally {

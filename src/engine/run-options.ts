@@ -2,11 +2,11 @@
  * What the engine is given to run an execution, and what it gives back.
  */
 
-import type { StateStore } from '../contracts/state-store.ts';
+import type { Lease, StateStore } from '../contracts/state-store.ts';
 import type { Verb } from '../contracts/verbs.ts';
 import type { Host } from '../host/host.ts';
-import type { Step } from '../plans/plan.ts';
-import type { ExecutionState } from '../state/execution-state.ts';
+import type { Plan, Step } from '../plans/plan.ts';
+import type { ExecutionHeader, ExecutionState } from '../state/execution-state.ts';
 import type { JournalEvent } from '../state/journal-events.ts';
 
 /** Finds the verb for a step: of a site for site verbs, of the control plane for platform verbs. The engine has `approve` itself and never asks for it. */
@@ -35,4 +35,9 @@ export interface RunOptions {
   readonly whenHalted?: 'return' | 'wait';
   /** How long the lease lasts without being renewed. Default 5 s. */
   readonly leaseTtlMs?: number;
+  /**
+   * The lease was taken before anybody else could know of the execution: then its journal is empty for as long as that lease is ours, and nobody waits for it to be read. Appending goes by
+   * that lease, so that one which was lost meanwhile ends the run before anything is touched.
+   */
+  readonly inHand?: { readonly header: ExecutionHeader<Plan>; readonly lease: Lease };
 }

@@ -5,6 +5,7 @@
  *           -> pending   look again after a growing wait
  *           -> unknown   over: uncertain, a person must look
  *           -> absent    apply; right after an apply look once more first, then apply as a further attempt
+ *   apply   -> done      over, where the apply has itself seen that it holds
  *   error   -> transient a further attempt after a growing wait · unknown-outcome: inspect before anything else · refused, invalid, bug: over: failed
  *   out of time          over: uncertain when an apply was cut or its effect can't be told, else failed
  *
@@ -14,7 +15,7 @@
  */
 import { asHoldfastError, fail, type HoldfastError } from '../base/errors.ts';
 import type { Json, JsonObject } from '../base/json.ts';
-import type { StepContext, Verb } from '../contracts/verbs.ts';
+import type { Done, StepContext, Verb } from '../contracts/verbs.ts';
 import type { Host, Log } from '../host/host.ts';
 import type { JournalledError, StepEffect } from '../state/journal-events.ts';
 
@@ -99,6 +100,8 @@ export class StepAttempt {
   /** Apply was called by this attempt. */
   #tried = false;
   #failedWith: HoldfastError | undefined;
+  /** What the last apply has seen to hold. */
+  #held: Done | undefined;
   #hanging: Promise<unknown> | undefined;
 
   constructor(parts: AttemptParts) {
@@ -197,6 +200,7 @@ export class StepAttempt {
       }
       if (this.#ended()) continue;
       const failed = await this.#apply();
+      if (this.#held) return this.#done(this.#held.output);
       if (failed && isFinal(failed)) return this.#failed(failed, false);
       if (this.#winding && !this.#expired) return this.#lastLook();
       if (failed?.kind === 'transient') await this.#backOff(applyBackoffMaxMs);
@@ -239,8 +243,9 @@ export class StepAttempt {
       return called.error;
     }
     this.#applied = true;
+    this.#held = called.value ?? undefined;
     this.#pollMs = pollFirstMs;
-    if (!this.#stopped) this.#parts.recordApplied(clock.monotonicMs() - beganMs);
+    if (!this.#stopped && !this.#held) this.#parts.recordApplied(clock.monotonicMs() - beganMs);
     return undefined;
   }
 

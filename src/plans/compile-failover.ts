@@ -47,20 +47,6 @@ function lossOf(situation: Situation, component: string, replication: string): s
 const leaseFactor = 2;
 const leastFenceMs = 30_000;
 
-/** Before the first fence: from then on the lease of the source can only end. */
-function barSource({ builder, spec, from, epoch }: Frame, epochSet: string): string {
-  if (!isGuarded(spec)) return epochSet;
-  return builder.platform(
-    'bar-primary',
-    { region: from, epoch },
-    {
-      name: `bar-primary ${from}`,
-      after: [epochSet],
-      why: `whoever holds the right to serve in ${from} gives it up, and nobody gets it anew`,
-    },
-  );
-}
-
 function unplannedFence(frame: Frame, component: string): JsonObject {
   return { ...fenceWant(frame, component, false), ...(isGuarded(frame.spec) ? { barred: frame.epoch } : {}) };
 }
@@ -68,7 +54,6 @@ function unplannedFence(frame: Frame, component: string): JsonObject {
 /** For each data store: fence the source, promote the target, count what survived. */
 function takeOverData(frame: Frame, ends: Ends, epochSet: string): { losses: string[]; promoted: string[]; measured: string[] } {
   const { builder, spec, situation, from, to, epoch } = frame;
-  const barred = barSource(frame, epochSet);
   const losses: string[] = [];
   const promoted: string[] = [];
   const measured: string[] = [];
@@ -77,7 +62,7 @@ function takeOverData(frame: Frame, ends: Ends, epochSet: string): { losses: str
   const fence = (component: ComponentSpec): string | undefined =>
     component.sites.has(from)
       ? builder.site('fence', component.name, from, unplannedFence(frame, component.name), {
-          after: [barred],
+          after: [epochSet],
           why: `${component.name} in ${from} must never acknowledge a write again`,
           ...(isGuarded(spec) ? { timeoutMs: leaseFactor * spec.controllers.ttlMs + leastFenceMs } : {}),
         })
@@ -141,7 +126,8 @@ export function compileFailover(spec: Spec, situation: Situation, request: Failo
     'check-target',
     { region: to, budgetMs: request.budgetMs },
     {
-      after: [confirmed],
+      // Both only look: neither has to wait for the other.
+      after: [],
       why: `${to} can take over, and ${Number.isFinite(request.budgetMs) ? `no more than ${formatDuration(request.budgetMs)} may be lost` : 'any loss was accepted'}`,
       timeoutMs: 10_000,
     },
@@ -151,13 +137,19 @@ export function compileFailover(spec: Spec, situation: Situation, request: Failo
       ? builder.platform(
           'approve',
           { count: request.approvals, reason: request.because },
-          { after: [checked], why: 'what may lose data needs people who say so', timeoutMs: 86_400_000 },
+          { after: [confirmed, checked], why: 'what may lose data needs people who say so', timeoutMs: 86_400_000 },
         )
       : undefined;
   const epochSet = builder.platform(
     'advance-epoch',
-    { epoch, from, to },
-    { after: [checked, approved], why: 'no older execution can go on from here' },
+    // From then on the lease of the source can only end.
+    { epoch, from, to, ...(isGuarded(spec) ? { bar: from } : {}) },
+    {
+      after: [confirmed, checked, approved],
+      why: isGuarded(spec)
+        ? `no older execution can go on from here; whoever holds the right to serve in ${from} gives it up, and nobody gets it anew`
+        : 'no older execution can go on from here',
+    },
   );
 
   const { losses, promoted, measured } = takeOverData(frame, ends, epochSet);

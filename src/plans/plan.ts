@@ -19,8 +19,7 @@ export function isBackupPlan(kind: string): kind is BackupPlanKind {
  *   confirm-verdict  {region, verdict}      the majority still says so
  *   check-target     {region, budgetMs}     the target is ready and the estimated loss within the budget (or accepted)
  *   approve          {count, reason}        so many people have approved
- *   advance-epoch    {epoch, from, to}      the epoch is ours: no older execution can go on
- *   bar-primary      {region, epoch}        whoever takes the lease of the region from now on gives it up again; who holds it fences first
+ *   advance-epoch    {epoch, from, to, bar?} the epoch is ours: no older execution can go on; whoever takes the lease of the region `bar` from now on gives it up again, who holds it fences first
  *   unbar-primary    {region, epoch}        no bar of that epoch, or an older one, stands before the region
  *   set-active       {epoch, region}        the region is the active one, from now on
  *   measure-loss     {component, region, from} the canary rows that survived are counted
@@ -36,7 +35,6 @@ export const platformVerbs = [
   'check-target',
   'approve',
   'advance-epoch',
-  'bar-primary',
   'unbar-primary',
   'set-active',
   'measure-loss',

@@ -5,7 +5,7 @@
  */
 import { fail } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
-import type { Entry, StateStore } from '../contracts/state-store.ts';
+import type { Change, Entry, StateStore } from '../contracts/state-store.ts';
 
 const key = 'platform';
 
@@ -67,9 +67,19 @@ export async function readPlatformState(store: StateStore): Promise<PlatformEntr
   return found ? parse(found) : undefined;
 }
 
-/** Makes `epoch` the execution's own. Nothing happens when it is already; refused when a later one exists or another execution has it. */
-export async function advanceEpoch(store: StateStore, epoch: number, owner: string, headingTo: string): Promise<void> {
-  const entry = await readPlatformState(store);
+/**
+ * Makes `epoch` the execution's own. Nothing happens when it is already; refused when a later one exists or another execution has it.
+ * @param known the record as it was just read
+ * @param alongside committed in the same step
+ */
+export async function advanceEpoch(
+  store: StateStore,
+  epoch: number,
+  owner: string,
+  headingTo: string,
+  { known, alongside = [] }: { readonly known?: PlatformEntry; readonly alongside?: readonly Change[] } = {},
+): Promise<void> {
+  const entry = known ?? (await readPlatformState(store));
   if (!entry) throw fail('STATE_DAMAGED', { subject: key, message: 'there is no record of the active region' });
   const { state, revision } = entry;
   if (state.epoch === epoch && state.epochOwner === owner) return;
@@ -81,7 +91,7 @@ export async function advanceEpoch(store: StateStore, epoch: number, owner: stri
   }
   const { returning, ...rest } = state;
   if (returning !== undefined) await requireReturnOver(store, returning);
-  await store.commit([{ kind: 'put', key, value: { ...rest, epoch, epochOwner: owner, headingTo }, expected: revision }]);
+  await store.commit([{ kind: 'put', key, value: { ...rest, epoch, epochOwner: owner, headingTo }, expected: revision }, ...alongside]);
 }
 
 /** With the lease the return is over as well: the region is fenced before that, whatever is still on its way. */

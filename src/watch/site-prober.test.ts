@@ -246,15 +246,41 @@ describe('the row of failures', () => {
   it('grows with each look that finds it not up, and ends with the first that does', async () => {
     const seen = await run([silent, silent, refused, up, silent]);
     expect(seen.map((each) => each.failures)).toEqual([1, 2, 3, 0, 1]);
-    expect(seen[2]?.failingSinceMs).toBe(Math.round(seen[0]?.atMs ?? 0));
+    expect(seen[2]?.failureSeenMs).toBe(Math.round(seen[0]?.atMs ?? 0));
     expect(seen[3]).not.toHaveProperty('failingSinceMs');
-    expect(seen[4]?.failingSinceMs).toBe(seen[4]?.atMs);
+    expect(seen[4]?.failureSeenMs).toBe(Math.round(seen[4]?.atMs ?? 0));
   });
 
   it('does not begin with an answer that keeps us out: one time-out after an hour of wrong passwords is one failure', async () => {
     const seen = await run([notAllowed, notAllowed, notAllowed, silent]);
     expect(seen.map((each) => each.failures)).toEqual([0, 0, 0, 1]);
-    expect(seen[3]?.failingSinceMs).toBe(seen[3]?.atMs);
+    expect(seen[3]?.failureSeenMs).toBe(Math.round(seen[3]?.atMs ?? 0));
+  });
+
+  it('of a silent site is looked at again at once, and begins with the look that was not answered', async () => {
+    const times = { everyMs: 1_000, timeoutMs: 1_000, failingEveryMs: 750 };
+    const unanswered = async (signal: AbortSignal, on: FakeClock) =>
+      on.sleep(60_000, signal).then(
+        () => up,
+        () => silent,
+      );
+    const { clock, prober, seen, begun } = rig(unanswered, { policy: times });
+    prober.start();
+    await clock.advance(4_000);
+    expect(seen.slice(0, 3).map((each) => each.failures)).toEqual([1, 2, 3]);
+    // Three failures take three time-outs and hardly more.
+    expect((seen[2]?.atMs ?? 0) - (begun[0] ?? 0)).toBeLessThanOrEqual(3_100);
+    for (const each of seen) {
+      expect(each.failingSinceMs).toBe(Math.round(begun[0] ?? 0));
+      expect(each.failureSeenMs).toBe(Math.round(seen[0]?.atMs ?? 0));
+    }
+  });
+
+  it('of a site that refuses keeps the time between looks', async () => {
+    const { clock, prober, begun } = rig(async () => refused);
+    prober.start();
+    await clock.advance(5_000);
+    for (const [index, at] of begun.entries()) if (index > 0) expect(at - (begun[index - 1] as number)).toBeGreaterThanOrEqual(180);
   });
 
   it('neither grows nor ends with a look that failed by itself', async () => {

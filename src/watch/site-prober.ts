@@ -17,6 +17,8 @@ const farewellMs = 1_000;
 
 /** How late a look may be on a machine that is busy. Later than that, this process itself stood still. */
 const lookSlackMs = 1_000;
+/** Between two looks at a site that is silent for longer than the time between looks. */
+const leastPauseMs = 25;
 
 export interface ProbePolicy {
   readonly everyMs: number;
@@ -43,7 +45,8 @@ export class SiteProber {
   #again = false;
   /** A look whose time is over and that has not ended. */
   #overdue: { readonly ended: Promise<unknown>; readonly sinceMonotonicMs: number } | undefined;
-  #failingSinceMonotonicMs: number | undefined;
+  /** When the first failed look of the row was begun, and when it had failed. */
+  #failing: { readonly sinceMonotonicMs: number; readonly seenMonotonicMs: number } | undefined;
   #recordedMonotonicMs: number | undefined;
   #cancelTimer: (() => void) | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -112,8 +115,10 @@ export class SiteProber {
         this.#schedule(0);
         return;
       }
-      const everyMs = this.#latest?.health === 'up' ? policy.everyMs : policy.failingEveryMs;
-      this.#schedule(everyMs * (0.9 + 0.2 * random.next()));
+      const jitter = 0.9 + 0.2 * random.next();
+      if (this.#latest?.health === 'up') this.#schedule(policy.everyMs * jitter);
+      // From beginning to beginning: the time that silence was waited for is not waited for once more.
+      else this.#schedule(Math.max(leastPauseMs, policy.failingEveryMs * jitter - (this.#latest?.tookMs ?? 0)));
     });
     return this.#probing;
   }
@@ -160,18 +165,19 @@ export class SiteProber {
    * without looks (a suspended machine) a new row begins: what came before says nothing of the time between, in which the site may have been well.
    */
   #record(reading: Reading, tookMs: number): void {
-    const { component, region, clock, onObservation } = this.#parts;
+    const { component, region, clock, onObservation, policy } = this.#parts;
     const atMs = clock.nowMs();
     const monotonicMs = clock.monotonicMs();
     const { kind } = reading.evidence;
     const ends = reading.health === 'up' || kind === 'answered' || kind === 'not-allowed';
     const before = this.#stoodStill(monotonicMs) ? 0 : (this.#latest?.failures ?? 0);
     this.#recordedMonotonicMs = monotonicMs;
-    if (before === 0) this.#failingSinceMonotonicMs = undefined;
+    if (before === 0) this.#failing = undefined;
     const failures = ends ? 0 : before + (kind === 'error' ? 0 : 1);
-    if (failures === 0) this.#failingSinceMonotonicMs = undefined;
-    else this.#failingSinceMonotonicMs ??= monotonicMs;
-    const since = this.#failingSinceMonotonicMs;
+    if (failures === 0) this.#failing = undefined;
+    // What did not answer a question was gone when it was asked; a process that stood still meanwhile has not been waiting for it all the time.
+    else this.#failing ??= { sinceMonotonicMs: monotonicMs - Math.min(tookMs, policy.timeoutMs), seenMonotonicMs: monotonicMs };
+    const wallOf = (thenMonotonicMs: number) => Math.round(atMs - (monotonicMs - thenMonotonicMs));
     const observation: Observation = {
       ...reading,
       component,
@@ -179,7 +185,9 @@ export class SiteProber {
       atMs,
       tookMs,
       failures,
-      ...(since === undefined ? {} : { failingSinceMs: since === monotonicMs ? atMs : Math.round(atMs - (monotonicMs - since)) }),
+      ...(this.#failing === undefined
+        ? {}
+        : { failingSinceMs: wallOf(this.#failing.sinceMonotonicMs), failureSeenMs: wallOf(this.#failing.seenMonotonicMs) }),
     };
     this.#latest = observation;
     onObservation(observation);

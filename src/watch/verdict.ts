@@ -44,6 +44,8 @@ export interface Vote {
 /** A vote with the times that it rests on, by the clock of `nowMs`: of use to its author only. */
 export interface TimedVote extends Vote {
   readonly sinceMs?: number;
+  /** When the trouble was noticed: the first look had failed. */
+  readonly noticedMs?: number;
   readonly graceEndsAtMs?: number;
 }
 
@@ -75,12 +77,15 @@ function describe(observation: Observation, state: SiteState, nowMs: number): st
   return `${observation.component} in ${observation.region} is ${state}${since}: ${observation.evidence.detail}`;
 }
 
+/** From here on whatever is seen elsewhere was seen after the trouble began. */
+const seenFailingMs = (observation: Observation): number => observation.failureSeenMs ?? observation.failingSinceMs ?? observation.atMs;
+
 /**
  * What a standby says against the loss of the site that it follows. A look at it from before the trouble says nothing yet, so it is waited for: without that, whoever loses its own
  * way to a live primary would decide before it had asked. A primary that has nothing to send is not heard of; then nothing is said here, and the fence has to keep it harmless.
  */
 function contradiction(lost: Observation, others: readonly Observation[], heardMs: number, nowMs: number): string | undefined {
-  const sinceMs = lost.failingSinceMs ?? lost.atMs;
+  const sinceMs = seenFailingMs(lost);
   for (const other of others) {
     const upstream = other.replication?.upstream;
     if (other.component !== lost.component || other.health !== 'up' || upstream?.link !== 'up' || upstream.region !== lost.region) continue;
@@ -111,6 +116,7 @@ export function computeVote(opinion: Opinion, vital: readonly string[], region: 
   let failing = 0;
   let unknown = 0;
   let sinceMs: number | undefined;
+  let noticedMs: number | undefined;
   for (const component of vital) {
     const observation = seen.get(component);
     const state = computeSiteState(observation, policy.failures);
@@ -122,6 +128,7 @@ export function computeVote(opinion: Opinion, vital: readonly string[], region: 
     }
     const failingSinceMs = observation.failingSinceMs ?? observation.atMs;
     sinceMs = Math.min(sinceMs ?? failingSinceMs, failingSinceMs);
+    noticedMs = Math.min(noticedMs ?? Number.POSITIVE_INFINITY, seenFailingMs(observation));
     const against = state === 'down' ? contradiction(observation, opinion.observations, policy.heardMs, nowMs) : undefined;
     if (against !== undefined) contradictedBy.push(against);
     if (state === 'down' && against === undefined && nowMs - failingSinceMs >= policy.graceMs) lost += 1;
@@ -134,7 +141,7 @@ export function computeVote(opinion: Opinion, vital: readonly string[], region: 
     says,
     because,
     ...(contradictedBy.length === 0 ? {} : { contradictedBy }),
-    ...(sinceMs === undefined ? {} : { sinceMs, graceEndsAtMs: sinceMs + policy.graceMs }),
+    ...(sinceMs === undefined || noticedMs === undefined ? {} : { sinceMs, noticedMs, graceEndsAtMs: sinceMs + policy.graceMs }),
   };
 }
 
@@ -160,7 +167,7 @@ export function tallyVotes(region: string, votes: readonly TimedVote[], controll
   return {
     region,
     state,
-    votes: votes.map(({ sinceMs: _sinceMs, graceEndsAtMs: _graceEndsAtMs, ...vote }) => vote),
+    votes: votes.map(({ sinceMs: _sinceMs, noticedMs: _noticedMs, graceEndsAtMs: _graceEndsAtMs, ...vote }) => vote),
     needed,
     ...(since.length > 0 ? { sinceMs: Math.min(...since) } : {}),
     ...(graceEnds.length > 0 && !lost ? { graceEndsAtMs: Math.min(...graceEnds) } : {}),

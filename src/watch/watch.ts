@@ -178,12 +178,13 @@ export class Watch {
       if (!components.has(observation.component)) continue;
       const atMs = this.#seenAtMonotonicMs.get(key);
       if (atMs === undefined) continue;
-      const { failingSinceMs } = observation;
-      found.push(
-        failingSinceMs === undefined
-          ? { ...observation, atMs }
-          : { ...observation, atMs, failingSinceMs: atMs - (observation.atMs - failingSinceMs) },
-      );
+      const { failingSinceMs, failureSeenMs } = observation;
+      if (failingSinceMs === undefined || failureSeenMs === undefined) {
+        found.push({ ...observation, atMs });
+        continue;
+      }
+      const lateMs = atMs - observation.atMs;
+      found.push({ ...observation, atMs, failingSinceMs: failingSinceMs + lateMs, failureSeenMs: failureSeenMs + lateMs });
     }
     return found;
   }

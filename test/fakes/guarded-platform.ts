@@ -3,12 +3,15 @@
  * region that can be reached, and it can be killed between any two of them and resumed by another.
  */
 import { HoldfastError } from '../../src/base/errors.ts';
+import type { JsonObject } from '../../src/base/json.ts';
 import type { StateStore } from '../../src/contracts/state-store.ts';
+import type { Verb } from '../../src/contracts/verbs.ts';
 import { readLeaseProof } from '../../src/control/primary/lease-proof.ts';
 import { primaryKeys } from '../../src/control/primary/primary-records.ts';
-import { barPrimary, unbarPrimary } from '../../src/control/verbs/bar-verbs.ts';
+import { unbarPrimary } from '../../src/control/verbs/bar-verbs.ts';
+import { advanceEpochVerb } from '../../src/control/verbs/epoch-verbs.ts';
 import type { PlatformParts } from '../../src/control/verbs/platform-verb.ts';
-import { advanceEpoch, ensurePlatformState, readPlatformState, setActiveRegion } from '../../src/state/platform-state.ts';
+import { ensurePlatformState, readPlatformState, setActiveRegion } from '../../src/state/platform-state.ts';
 import type { StoreBreaks } from './barred-store.ts';
 import { appendTo, beginJournal } from './failover-journal.ts';
 import { GuardedRegion, SimulatedProcess } from './guarded-region.ts';
@@ -110,8 +113,9 @@ export class GuardedPlatform {
         await process.gate();
       }
     };
-    await step(() => this.#takeEpoch(process, epoch, id, to));
-    if (!this.#breaks.skipBar) await step(() => this.#ensure(barPrimary(parts), { region: from, epoch }, context));
+    const bar = this.#breaks.skipBar ? {} : { bar: from };
+    const store = this.#breaks.ignoreReturn ? withoutMark(this.store) : this.store;
+    await step(() => this.#ensure(process, advanceEpochVerb({ ...parts, store }), { epoch, from, to, ...bar }, context));
     await until(async () => {
       if (this.#breaks.promoteWithoutProof) return true;
       if (this.#breaks.skipBar) return (await this.store.readLease(primaryKeys.lease(from)))?.held !== true;
@@ -129,31 +133,21 @@ export class GuardedPlatform {
       this.regions[to].serving = true;
     });
     await step(() => setActiveRegion(this.store, epoch, to, this.clock.nowMs()));
-    await step(() => this.#ensure(unbarPrimary(parts), { region: to, epoch }, context));
+    await step(() => this.#ensure(process, unbarPrimary(parts), { region: to, epoch }, context));
     this.#running = undefined;
     await appendTo(this.store, this.clock, id, [{ type: 'finished', data: { outcome: 'done', tookMs: 0, failedSteps: [] } }]);
     process.kill();
   }
 
-  async #takeEpoch(process: SimulatedProcess, epoch: number, id: string, to: string): Promise<void> {
-    for (;;) {
-      try {
-        return await advanceEpoch(this.#breaks.ignoreReturn ? withoutMark(this.store) : this.store, epoch, id, to);
-      } catch (thrown) {
-        if (!(thrown instanceof HoldfastError) || !['REGION_RETURNING', 'STATE_CONFLICT'].includes(thrown.code)) throw thrown;
-        await this.clock.sleep(50);
-        await process.gate();
-      }
-    }
-  }
-
-  async #ensure(verb: ReturnType<typeof barPrimary>, want: { region: string; epoch: number }, context: never): Promise<void> {
+  async #ensure(process: SimulatedProcess, verb: Verb, want: JsonObject, context: never): Promise<void> {
     for (;;) {
       try {
         if ((await verb.inspect(want, context)).state === 'done') return;
         await verb.apply(want, context);
       } catch (thrown) {
-        if (!(thrown instanceof HoldfastError) || thrown.code !== 'STATE_CONFLICT') throw thrown;
+        if (!(thrown instanceof HoldfastError) || !['REGION_RETURNING', 'STATE_CONFLICT'].includes(thrown.code)) throw thrown;
+        await this.clock.sleep(50);
+        await process.gate();
       }
     }
   }

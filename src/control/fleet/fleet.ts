@@ -81,8 +81,9 @@ export class Fleet {
   }
 
   /** The majority's verdict on a region, by words that are sure to count at this moment. */
-  async verdict(region: string): Promise<RegionVerdict> {
-    return this.#tally(region, await this.read());
+  async verdict(region: string, looked?: Promise<void>): Promise<RegionVerdict> {
+    const [view] = await Promise.all([this.read(), looked]);
+    return this.#tally(region, view);
   }
 
   /** The same by what was read last: good enough to notice that something may have changed. */

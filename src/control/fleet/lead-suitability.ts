@@ -1,5 +1,6 @@
 /**
- * Which controller had better lead. Pure. Any of them can: this is about who survives what it has to decide on, and about one that sees less than others do.
+ * Which controller had better lead. Pure. Any of them can: this is about who survives what it has to decide on, about one that sees less than others do, and about who is beside what a
+ * failover works on: each of its statements to a data store is a way there and back.
  *
  * Invariant: being unsuited never leaves the platform without a lead: it only makes a controller wait a moment for a better one, and step down when there is one.
  */
@@ -8,8 +9,10 @@ import type { FleetView, Member } from './fleet.ts';
 
 export interface Unsuited {
   readonly because: string;
-  /** It keeps something from happening now. */
-  readonly urgent: boolean;
+  /**
+   * urgent: it keeps something from happening now · exposed: what it is there to decide on would take the lead with it · distant: another is nearer to what it would have to do.
+   */
+  readonly how: 'urgent' | 'exposed' | 'distant';
 }
 
 const counts = (member: Member) => member.notCounted === undefined;
@@ -32,15 +35,17 @@ export function computeUnsuited(
 ): Unsuited | undefined {
   const others = view.members.filter((member) => member.region !== region && counts(member));
   if (others.length + 1 < view.needed && strangersWhoAgree(view) >= view.needed)
-    return { because: 'most of the controllers work from another spec or version', urgent: true };
+    return { because: 'most of the controllers work from another spec or version', how: 'urgent' };
   const { activeRegion, target, verdict } = situation;
   const own = view.members.find((member) => member.region === region)?.opinion;
   const blocked = (member: Member | undefined) => target !== undefined && (member?.opinion?.faults[target]?.length ?? 0) > 0;
   const better = others.find((member) => member.region !== activeRegion && !blocked(member));
   if (!better) return undefined;
   if (verdict?.state === 'lost' && own && target !== undefined && (own.faults[target]?.length ?? 0) > 0)
-    return { because: `${target} could take over as ${better.region} sees it, and not as it is seen from ${region}`, urgent: true };
+    return { because: `${target} could take over as ${better.region} sees it, and not as it is seen from ${region}`, how: 'urgent' };
   if (region === activeRegion)
-    return { because: `${region} is the active region, and its loss would take the lead with it`, urgent: false };
+    return { because: `${region} is the active region, and its loss would take the lead with it`, how: 'exposed' };
+  if (region !== target && others.some((member) => member.region === target && !blocked(member)))
+    return { because: `${target} would take over, and its controller is beside it`, how: 'distant' };
   return undefined;
 }

@@ -39,7 +39,7 @@ describe('who leads', () => {
     await advance(3_000);
     expect(await leader()).toBe('east');
     await serve('north');
-    await advance(10_000);
+    await advance(4_000);
     expect(await leader()).toBe('east');
     await platform.until(async () => (await leader()) === 'north', 60_000);
     const changes = new Set<number>();
@@ -48,6 +48,15 @@ describe('who leads', () => {
       changes.add((await store().readLease('serve'))?.token ?? 0);
     }
     expect(changes.size).toBe(1);
+  });
+
+  it('one that is beside the target takes the lead over, and keeps it', async () => {
+    await startThree();
+    expect(await leader()).toBe('north');
+    await platform.until(async () => (await leader()) === 'west', 60_000);
+    const { token } = (await store().readLease('serve')) ?? {};
+    await advance(120_000);
+    expect(await store().readLease('serve')).toMatchObject({ holder: 'west/serve-3', token, held: true });
   });
 
   it('one that can not reach the target leaves the lead to one that can, and the failover happens', async () => {

@@ -13,9 +13,9 @@ import { leadLease } from './opinion-records.ts';
 /** How long one that is not suited leaves a free lease to others. */
 const courtesyMs = 1_000;
 /** A better one must have been there for so long. */
-const stepDownAfterMs = { urgent: 1_000, other: 30_000 };
+const stepDownAfterMs = { urgent: 1_000, exposed: 5_000, distant: 30_000 };
 /** If nobody took it, there is no use in offering it again soon. */
-const betweenOffersMs = { urgent: 10_000, other: 600_000 };
+const betweenOffersMs = { urgent: 10_000, exposed: 600_000, distant: 600_000 };
 
 export interface LeadParts {
   readonly store: StateStore;
@@ -89,9 +89,9 @@ export class Lead {
       return;
     }
     this.#unsuitedSinceMonotonicMs ??= nowMs;
-    const haste = unsuited.urgent ? 'urgent' : 'other';
-    if (nowMs - this.#unsuitedSinceMonotonicMs < stepDownAfterMs[haste]) return;
-    if (this.#offeredAtMonotonicMs !== undefined && nowMs - this.#offeredAtMonotonicMs < betweenOffersMs[haste]) return;
+    const { how } = unsuited;
+    if (nowMs - this.#unsuitedSinceMonotonicMs < stepDownAfterMs[how]) return;
+    if (this.#offeredAtMonotonicMs !== undefined && nowMs - this.#offeredAtMonotonicMs < betweenOffersMs[how]) return;
     this.#offeredAtMonotonicMs = nowMs;
     log.info('fleet.lead-offered', { because: unsuited.because });
     await this.release();

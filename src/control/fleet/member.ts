@@ -233,12 +233,7 @@ export class Member {
   }
 
   #opinionsChanged(): void {
-    if (!this.leads) return;
-    // What was read last is out of date: the quick look must not go by it.
-    void this.#parts.fleet
-      .read()
-      .then(() => this.#parts.decider.evaluate())
-      .catch((thrown) => this.#parts.control.parts.host.log.warn('fleet.not-read', { message: asHoldfastError(thrown).message }));
+    if (this.leads) this.#parts.decider.reconsider();
   }
 
   /** What keeps each region from taking over, as it is seen from here. */

@@ -3,8 +3,8 @@
  *
  * Invariant: what stands in the state is what was last found, or this knows since when it is not (`behindMs`): a word that can't be taken back must not go on counting.
  */
-import { asHoldfastError, HoldfastError } from '../../base/errors.ts';
-import type { StateStore } from '../../contracts/state-store.ts';
+import { asHoldfastError } from '../../base/errors.ts';
+import type { Change, StateStore } from '../../contracts/state-store.ts';
 import type { Clock, Log } from '../../host/host.ts';
 import type { TimedVote } from '../../watch/verdict.ts';
 import { toJson } from '../../watch/watch-records.ts';
@@ -13,6 +13,8 @@ import type { Presence } from './presence.ts';
 
 /** Sites that flap must not fill the state's history. */
 const pauseMs = { told: 200, refused: 1_000 };
+/** A leader of the state that is lost takes what it was sent with it, and nobody answers: somebody waits for this word. */
+const answerWithinMs = 500;
 
 export interface PublisherParts {
   readonly store: StateStore;
@@ -36,6 +38,8 @@ export class OpinionPublisher {
   #publishedAtMonotonicMs: number | undefined;
   #behindSinceMonotonicMs: number | undefined;
   #publishing = false;
+  /** Of the record as it was last known to stand. A word whose answer was lost may yet arrive: not over a later one. */
+  #revision: number | 'absent' | undefined;
   #pauseMs = pauseMs.told;
   #cancelGrace: (() => void) | undefined;
   #cancelPause: (() => void) | undefined;
@@ -125,16 +129,19 @@ export class OpinionPublisher {
     this.#publishing = true;
     this.#publishedAtMonotonicMs = clock.monotonicMs();
     try {
-      await store.commit([{ kind: 'put', key: opinionKey(region), value: toJson(record), expected: 'any', lease }]);
+      this.#revision ??= (await store.get(opinionKey(region)))?.revision ?? 'absent';
+      const put: Change = { kind: 'put', key: opinionKey(region), value: toJson(record), expected: this.#revision, lease };
+      this.#revision = await store.commit([put], { answerWithinMs });
       this.#published = shape;
       this.#pauseMs = pauseMs.told;
     } catch (thrown) {
       const error = asHoldfastError(thrown);
       // Whether it is there now can't be known: it is said again in either case.
-      if (!(error instanceof HoldfastError && error.code === 'STATE_LEASE_LOST'))
+      if (error.code !== 'STATE_LEASE_LOST' && error.code !== 'STATE_CONFLICT')
         log.warn('fleet.opinion-not-told', { code: error.code, message: error.message });
       this.#published = '';
-      this.#pauseMs = pauseMs.refused;
+      if (error.code === 'STATE_CONFLICT') this.#revision = undefined;
+      this.#pauseMs = error.code === 'STATE_CONFLICT' || error.kind === 'unknown-outcome' ? pauseMs.told : pauseMs.refused;
     } finally {
       this.#publishing = false;
     }

@@ -7,7 +7,7 @@
 import { asHoldfastError, fail } from '../../base/errors.ts';
 import type { Json, JsonObject } from '../../base/json.ts';
 import type { StateStore } from '../../contracts/state-store.ts';
-import type { FenceProof, Inspection, StepContext, Verb } from '../../contracts/verbs.ts';
+import type { Applied, Done, FenceProof, Inspection, StepContext, Verb } from '../../contracts/verbs.ts';
 import type { Clock } from '../../host/host.ts';
 import { type LeaseProof, readLeaseProof } from './lease-proof.ts';
 
@@ -26,20 +26,30 @@ export interface FenceOrLeaseParts {
 }
 
 export function fenceOrLease(parts: FenceOrLeaseParts): Verb {
-  return { inspect: (want, context) => inspect(parts, want, context), apply: (want, context) => apply(parts, want, context) };
+  /** Before that nobody waits for the lease to be read: applying is safe, and reads it too. */
+  let wasApplied = false;
+  return {
+    inspect: (want, context) => inspect(parts, want, context, wasApplied),
+    apply: (want, context) => {
+      wasApplied = true;
+      return apply(parts, want, context);
+    },
+  };
 }
 
 function leaseProof({ store, clock, component, region }: FenceOrLeaseParts, want: JsonObject): Promise<LeaseProof> {
   return readLeaseProof(store, { component, region, epoch: Number(want.barred) }, () => clock.nowMs());
 }
 
-async function inspect(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext): Promise<Inspection> {
-  const lease = await leaseProof(parts, want);
-  if ('proof' in lease) return { state: 'done', output: lease };
-  if (parts.fence === undefined) return { state: 'absent', why: lease.why };
+async function inspect(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext, isPatient: boolean): Promise<Inspection> {
+  if (parts.fence === undefined) {
+    const lease = await leaseProof(parts, want);
+    return 'proof' in lease ? { state: 'done', output: lease } : { state: 'absent', why: lease.why };
+  }
   const over = new AbortController();
   const signal = AbortSignal.any([context.signal, over.signal]);
-  const byLease = awaitLease(parts, want, context, signal).then((output): Inspection => ({ state: 'done', output }));
+  const firstRead = leaseProof(parts, want);
+  const byLease = awaitLease(parts, want, context, signal, firstRead).then((output): Inspection => ({ state: 'done', output }));
   // What goes wrong with the lease is told by the next look; a driver that can't even look may be helped by the lease, and looks again by itself when it is applied.
   const byDriver = parts.fence.inspect(want, { ...context, signal }).catch((thrown: unknown): Inspection => {
     const error = asHoldfastError(thrown);
@@ -47,19 +57,22 @@ async function inspect(parts: FenceOrLeaseParts, want: JsonObject, context: Step
     return { state: 'absent', why: error.message };
   });
   try {
-    return await Promise.race([byDriver, byLease.catch(() => byDriver)]);
+    const seen = await Promise.race([byDriver, byLease.catch(() => byDriver)]);
+    if (seen.state === 'done' || !isPatient) return seen;
+    const lease = await firstRead.catch(() => undefined);
+    return lease !== undefined && 'proof' in lease ? { state: 'done', output: lease } : seen;
   } finally {
     over.abort(new Error('seen enough'));
   }
 }
 
-async function apply(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext): Promise<void> {
+async function apply(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext): Promise<Applied> {
   const over = new AbortController();
   const signal = AbortSignal.any([context.signal, over.signal]);
   const byDriver = parts.fence === undefined ? new Promise<never>(() => {}) : driveUntilProven(parts, parts.fence, want, context, signal);
-  const byLease = awaitLease(parts, want, context, signal);
+  const byLease = awaitLease(parts, want, context, signal).then((output): Done => ({ state: 'done', output }));
   try {
-    await Promise.race([byDriver, byLease]);
+    return await Promise.race([byDriver, byLease]);
   } finally {
     over.abort(new Error('the fence is proven'));
     if (parts.fence)
@@ -95,10 +108,16 @@ async function driveUntilProven(
   }
 }
 
-async function awaitLease(parts: FenceOrLeaseParts, want: JsonObject, context: StepContext, signal: AbortSignal): Promise<FenceProof> {
-  for (;;) {
+async function awaitLease(
+  parts: FenceOrLeaseParts,
+  want: JsonObject,
+  context: StepContext,
+  signal: AbortSignal,
+  firstRead = leaseProof(parts, want),
+): Promise<FenceProof> {
+  for (let read = firstRead; ; read = leaseProof(parts, want)) {
     try {
-      const found = await leaseProof(parts, want);
+      const found = await read;
       if ('proof' in found) return found;
       // Without a fence of its own there is nothing else to wait for.
       if (!found.mayCome && parts.fence === undefined) throw fail('FENCE_NOT_PROVEN', { message: found.why });

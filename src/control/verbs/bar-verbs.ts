@@ -1,7 +1,7 @@
 /**
- * bar-primary {region, epoch} and unbar-primary {region, epoch}: the bar before the lease of a region's primary.
+ * unbar-primary {region, epoch}: no bar stands any more before the lease of a region's primary. (It is put by advance-epoch.)
  *
- * Invariant: a bar is put and taken only by the execution that the present epoch belongs to, in one commit with a look at that epoch: one that was overtaken changes nothing any more.
+ * Invariant: a bar is taken away only by the execution that the present epoch belongs to, in one commit with a look at that epoch: one that was overtaken changes nothing any more.
  */
 import { fail } from '../../base/errors.ts';
 import type { Change } from '../../contracts/state-store.ts';
@@ -19,24 +19,6 @@ async function underEpoch({ store }: PlatformParts, epoch: number): Promise<Chan
       details: { epoch: entry?.state.epoch ?? 0 },
     });
   return { kind: 'put', key: 'platform', value: entry.state, expected: entry.revision };
-}
-
-export function barPrimary(parts: PlatformParts): Verb {
-  return {
-    inspect: async (want) => {
-      const standing = await readBar(parts.store, String(want.region));
-      return standing !== undefined && standing.bar.epoch >= Number(want.epoch)
-        ? { state: 'done', output: { epoch: standing.bar.epoch } }
-        : { state: 'absent', why: `no bar stands before ${String(want.region)}` };
-    },
-    apply: async (want, context) => {
-      const region = String(want.region);
-      const before = await readBar(parts.store, region);
-      const bar = { epoch: Number(want.epoch), execution: context.executionId, atMs: parts.host.clock.nowMs() };
-      const put: Change = { kind: 'put', key: primaryKeys.bar(region), value: bar, expected: before?.revision ?? 'absent' };
-      await parts.store.commit([await underEpoch(parts, bar.epoch), put]);
-    },
-  };
 }
 
 export function unbarPrimary(parts: PlatformParts): Verb {

@@ -11,8 +11,9 @@ export function confirmVerdict(parts: PlatformParts): Verb {
   return {
     inspect: async (want) => {
       const region = String(want.region);
-      await lookAnew(parts, region, (component) => component.vital);
-      const verdict = await parts.verdict(region);
+      // The words of the others are asked for meanwhile; our own is counted as it is after the look.
+      const looked = lookAnew(parts, region, (component) => component.vital);
+      const verdict = await parts.verdict(region, looked);
       if (verdict.state === 'lost')
         return {
           state: 'done',

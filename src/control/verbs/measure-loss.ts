@@ -31,7 +31,7 @@ function endOf(parts: PlatformParts, want: JsonObject, latest: Observation | und
   const synchronous =
     parts.spec.components.get(String(want.component))?.replication === 'synchronous' && before?.replication?.synchronous === true;
   return {
-    ...(latest?.failingSinceMs !== undefined && isImmediateEvidence(latest.evidence.kind) ? { goneAtMs: latest.failingSinceMs } : {}),
+    ...(latest?.failureSeenMs !== undefined && isImmediateEvidence(latest.evidence.kind) ? { goneAtMs: latest.failureSeenMs } : {}),
     ...(typeof want.fencedAtMs === 'number' ? { fencedAtMs: want.fencedAtMs } : {}),
     nowMs: parts.host.clock.nowMs(),
     nothingAlone: synchronous || want.nothingAlone === true,

@@ -18,5 +18,6 @@ export interface PlatformParts {
   readonly sites: ReadonlyMap<SiteKey, Site>;
   /** A fresh look at the whole. */
   view(): Promise<ViewParts>;
-  verdict(region: string): Promise<RegionVerdict>;
+  /** @param looked own looks that are under way: our own word is that of after them */
+  verdict(region: string, looked?: Promise<void>): Promise<RegionVerdict>;
 }

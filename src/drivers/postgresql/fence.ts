@@ -179,7 +179,9 @@ async function fenceQuickly(access: Access, want: JsonObject, context: StepConte
     await machine.stop('now', access.limit(context.signal, stopNowMs));
     return;
   }
-  await context.keepNote({ applied: true });
+  // It only tells later looks to take their time: nothing waits for it but the end.
+  const noted = context.keepNote({ applied: true });
+  noted.catch(() => {}); // It is awaited below.
   const handsAbort = new AbortController();
   const signal = AbortSignal.any([context.signal, handsAbort.signal]);
   let barred = false;
@@ -191,6 +193,7 @@ async function fenceQuickly(access: Access, want: JsonObject, context: StepConte
   if (first instanceof AggregateError) throw notProven(access, first.errors);
   if (first === 'stopped') {
     await cutting.catch((thrown: unknown) => context.log.debug('fence.cut-off-failed', { error: asHoldfastError(thrown).message }));
+    await noted;
     return;
   }
   // The proof stands. Hands that have got through go on, for a stopped server needs no belief; others are given up.
@@ -201,7 +204,7 @@ async function fenceQuickly(access: Access, want: JsonObject, context: StepConte
   );
   await Promise.race([settled, clock.sleep(handsGraceMs, context.signal)]);
   if (!barred) handsAbort.abort(new Error('the fence is proven without hands'));
-  await settled;
+  await Promise.all([settled, noted]);
 }
 
 /** A server that still answers is given a moment to send its log to the standbys, unless those are being cut off. */

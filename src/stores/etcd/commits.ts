@@ -29,7 +29,7 @@ export class Commits {
     this.#leases = leases;
   }
 
-  async commit(changes: readonly Change[]): Promise<number> {
+  async commit(changes: readonly Change[], answerWithinMs?: number): Promise<number> {
     const keys = new Set(changes.map(({ key }) => key));
     assert(changes.length > 0 && keys.size === changes.length, 'a commit changes something, and names a key once');
     // Now, not when its turn comes: the caller may change its values then.
@@ -38,7 +38,7 @@ export class Commits {
     const before = [...parts].map((part) => this.#lastOf.get(part));
     const work = (async () => {
       await Promise.all(before);
-      return await this.#send(prepared);
+      return await this.#send(prepared, answerWithinMs);
     })();
     const ended = work.then(
       () => {},
@@ -56,7 +56,7 @@ export class Commits {
     await Promise.all(this.#lastOf.values());
   }
 
-  async #send(prepared: readonly Prepared[]): Promise<number> {
+  async #send(prepared: readonly Prepared[], answerWithinMs: number | undefined): Promise<number> {
     const { keys } = this.#cluster;
     const compares = [...this.#cluster.guards, ...prepared.flatMap(({ change }) => this.#comparesOf(change))];
     const changes = prepared.map(({ change, value }): Operation => {
@@ -65,7 +65,10 @@ export class Commits {
     });
     const pulse: Operation = { request_put: { key: keys.pulse, value: Buffer.alloc(0) } };
     const request = buildTransaction(compares, [...changes, pulse]);
-    const answer = await this.#cluster.ask('KV/Txn', request, { change: true });
+    const answer = await this.#cluster.ask('KV/Txn', request, {
+      change: true,
+      ...(answerWithinMs === undefined ? {} : { timeoutMs: Math.min(answerWithinMs, this.#cluster.members.timeoutMs) }),
+    });
     const refusal = refusalOf(request, answer);
     if (refusal === undefined) {
       const revision = Number(answer.header.revision);

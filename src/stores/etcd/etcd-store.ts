@@ -86,9 +86,9 @@ export class EtcdStore implements StateStore {
     return kvs.map((kv) => this.#entryOf(kv));
   }
 
-  async commit(changes: readonly Change[]): Promise<number> {
+  async commit(changes: readonly Change[], options: { readonly answerWithinMs?: number } = {}): Promise<number> {
     this.#requireOpen();
-    return await this.#commits.commit(changes);
+    return await this.#commits.commit(changes, options.answerWithinMs);
   }
 
   watch(
@@ -100,10 +100,10 @@ export class EtcdStore implements StateStore {
     return this.#watches.add(prefix, listener, options);
   }
 
-  async acquireLease(name: string, holder: string, ttlMs: number): Promise<Lease> {
+  async acquireLease(name: string, holder: string, ttlMs: number, options: { readonly isNew?: boolean } = {}): Promise<Lease> {
     this.#requireOpen();
     assert(ttlMs > 0, 'a lease lasts for some time');
-    return await this.#leases.acquire(name, holder, ttlMs);
+    return await this.#leases.acquire(name, holder, ttlMs, options.isNew);
   }
 
   async renewLease(lease: Lease): Promise<Lease> {

@@ -45,7 +45,10 @@ export class Leases {
     this.#cluster = cluster;
   }
 
-  async acquire(name: string, holder: string, ttlMs: number): Promise<Lease> {
+  /** @param isNew nobody can be holding it: it is taken without a look at who does, and looked at only where that fails */
+  async acquire(name: string, holder: string, ttlMs: number, isNew = false): Promise<Lease> {
+    const taken = isNew ? await this.#take(name, holder, ttlMs) : undefined;
+    if (taken !== undefined) return taken;
     for (let attempt = 1; attempt <= attemptsMax; attempt += 1) {
       const held = await this.#readHeld(name);
       if (held !== undefined && held.holder !== holder) throw heldBy(name, held);

@@ -5,7 +5,8 @@
  * whole time once it is sent, for nobody may send it again. Every call asks for a member that knows a leader, so that one which is cut off says so at once. Nothing is lost when
  * the process dies.
  *
- * The member in use stays in use while it answers: going back and forth would cost a time-out each time.
+ * The nearest member is asked first: which one that is shows in how quickly they take a connection. The member in use stays in use while it answers; a nearer one that had to be left is
+ * taken again once it has been seen to answer, and not sooner than after a while: going back and forth would cost a time-out each time.
  */
 import type { ChannelOptions, Client, ClientDuplexStream, Metadata } from '@grpc/grpc-js';
 import type { MethodDefinition } from '@grpc/proto-loader';
@@ -15,6 +16,7 @@ import type { Secret } from '../../base/secret.ts';
 import type { Host } from '../../host/host.ts';
 import { CallFailure, callFailure, grpcCode, isOfMember, needsToken } from './etcd-errors.ts';
 import { type Calls, messageDescription, type WatchAnswer } from './messages.ts';
+import { orderByNearness } from './nearness.ts';
 
 export interface MembersOptions {
   readonly host: Host;
@@ -53,11 +55,16 @@ const channelOptions: ChannelOptions = {
   'grpc.enable_http_proxy': 0,
 };
 const roundPauseMs = 50;
+/** Members that have not connected so long after the first one are not near. */
+const rankWaitMs = 50;
+/** Before a member that was left is tried again. */
+const returnAfterMs = 30_000;
 /** With less time than this left, another try would only hide why the one before failed. */
 const leastMs = 60;
 
 export class Members {
-  readonly endpoints: readonly string[];
+  /** Nearest first. */
+  endpoints: readonly string[];
   readonly timeoutMs: number;
   readonly #options: MembersOptions;
   readonly #grpc: Grpc;
@@ -67,6 +74,7 @@ export class Members {
   #token: string | undefined;
   #gettingToken: Promise<void> | undefined;
   #closed = false;
+  #cancelReturn: (() => void) | undefined;
   /** Those that failed to connect, until what was sent on them has failed too. */
   readonly #retired = new Map<Client, () => void>();
 
@@ -82,7 +90,9 @@ export class Members {
           methods[`${prefix}/${method}`] = definition as MethodDefinition<object, object>;
       }
     }
-    return new Members(options, grpc.default ?? grpc, methods);
+    const members = new Members(options, grpc.default ?? grpc, methods);
+    if (options.endpoints.length > 1) await members.#rank();
+    return members;
   }
 
   private constructor(options: MembersOptions, grpc: Grpc, methods: Methods) {
@@ -100,7 +110,45 @@ export class Members {
 
   /** This member did not answer: the next one is asked from now on. */
   leave(endpoint: string): void {
-    if (this.current === endpoint) this.#current += 1;
+    if (this.current !== endpoint) return;
+    this.#current += 1;
+    this.#cancelReturn ??= this.#options.host.clock.after(returnAfterMs, () => void this.#return());
+  }
+
+  /** The nearest is taken again where it answers and knows a leader; otherwise it is tried later. */
+  async #return(): Promise<void> {
+    this.#cancelReturn = undefined;
+    const [nearest] = this.endpoints;
+    if (this.#closed || nearest === undefined || this.current === nearest) return;
+    try {
+      const { leader } = await this.call('Maintenance/Status', {}, { endpoint: nearest, timeoutMs: this.timeoutMs / 3 });
+      if (BigInt(leader) !== 0n) this.#current = 0;
+    } catch (thrown) {
+      // That it is still away is what was to be found out; anything else shows in the calls themselves.
+      if (!(thrown instanceof CallFailure) || this.#closed) return;
+    }
+    if (this.#current !== 0) this.#cancelReturn = this.#options.host.clock.after(returnAfterMs, () => void this.#return());
+  }
+
+  /** Connects to all of them at once; those that do not connect soon after the first are left where they are in the list, behind the others. */
+  async #rank(): Promise<void> {
+    const { clock } = this.#options.host;
+    const startMs = clock.monotonicMs();
+    const connectedAfterMs = new Map<string, number>();
+    const { promise: soonAfterFirst, resolve } = Promise.withResolvers<void>();
+    let cancel = () => {};
+    const all = Promise.allSettled(
+      this.endpoints.map(async (endpoint) => {
+        const client = await this.#client(endpoint);
+        await this.#untilConnected(client, endpoint, this.timeoutMs / 3);
+        if (client.getChannel().getConnectivityState(false) !== this.#grpc.connectivityState.READY) return;
+        connectedAfterMs.set(endpoint, clock.monotonicMs() - startMs);
+        if (connectedAfterMs.size === 1) cancel = clock.after(rankWaitMs, resolve);
+      }),
+    );
+    await Promise.race([all, soonAfterFirst]);
+    cancel();
+    if (connectedAfterMs.size > 0) this.endpoints = orderByNearness(this.endpoints, connectedAfterMs);
   }
 
   /** Rejects with a CallFailure, or with INTERRUPTED once closed. */
@@ -212,6 +260,7 @@ export class Members {
 
   close(): void {
     this.#closed = true;
+    this.#cancelReturn?.();
     for (const client of this.#clients.values()) client.close();
     this.#clients.clear();
     for (const [client, cancel] of this.#retired) {
