@@ -10,7 +10,7 @@ import { stateIsAway } from '../control/fleet/state-is-away.ts';
 import type { GuardLocation } from '../control/primary/open-keeper.ts';
 import type { Host } from '../host/host.ts';
 import { formatFaults } from '../spec/fault.ts';
-import { faultsOf, loadSpec, readSpecSources } from '../spec/load-spec.ts';
+import { faultsOf, type LoadOptions, loadSpec, readSpecSources } from '../spec/load-spec.ts';
 import type { Spec } from '../spec/spec.ts';
 import { refuseMoved } from '../state/move-state.ts';
 import { isPresent, readPresences } from '../watch/watch-records.ts';
@@ -58,7 +58,7 @@ export async function loadSpecOrExplain(
   options: GlobalOptions,
   wiring: Wiring,
   host: Host,
-  resolveSecrets: boolean | 'repositories' = true,
+  resolveSecrets: LoadOptions['resolveSecrets'] = true,
   showsContradictions = false,
 ): Promise<Spec> {
   const files = specFiles(options, wiring);

@@ -37,8 +37,8 @@ export interface LoadOptions {
   readonly host: Host;
   /** The kinds of repositories there are; without them a spec can have none. */
   readonly repositories?: RepositoryKinds;
-  /** False leaves secrets unread: each becomes a placeholder that can't be revealed; `repositories` reads only theirs. Default true. */
-  readonly resolveSecrets?: boolean | 'repositories';
+  /** False leaves secrets unread: each becomes a placeholder that can't be revealed; `repositories` reads only theirs, `stores` of these not what opens them. Default true. */
+  readonly resolveSecrets?: boolean | 'repositories' | 'stores';
 }
 
 export const topLevelKeys = [
@@ -180,18 +180,19 @@ function readPlanned(collector: FaultCollector): Pick<Spec, 'drills' | 'tell'> {
 }
 
 /** Looks secrets up where the caller wants those of this part of the spec; `true`: of the parts that only a running platform needs. */
-function secretsOf(collector: FaultCollector, { resolveSecrets = true, host }: LoadOptions, part: true | 'repositories'): SecretPlacement {
-  const wanted = resolveSecrets === true || resolveSecrets === part;
+function secretsOf(collector: FaultCollector, options: LoadOptions, part: true | 'repositories' | 'stores'): SecretPlacement {
+  const { resolveSecrets = true, host } = options;
+  const wanted = resolveSecrets === true || resolveSecrets === part || (resolveSecrets === 'repositories' && part === 'stores');
   return new SecretPlacement(wanted ? host.secrets : undefined, collector);
 }
 
 async function readRepositories(collector: FaultCollector, options: LoadOptions): Promise<ReadonlyMap<string, RepositorySpec>> {
-  const secrets = secretsOf(collector, options, 'repositories');
+  const [secrets, openers] = [secretsOf(collector, options, 'stores'), secretsOf(collector, options, 'repositories')];
   const kinds = options.repositories ?? new Map();
   const example = 'repositories: { main: { driver: filesystem, path: /var/lib/holdfast/repository } }';
   const read = new Map<string, RepositorySpec>();
   for (const [name, node] of namedEntries(collector, 'repositories', example)) {
-    const repository = await readRepository(name, node, { kinds, collector, secrets });
+    const repository = await readRepository(name, node, { kinds, collector, secrets, openers });
     if (repository !== undefined) read.set(name, repository);
   }
   return read;

@@ -86,12 +86,15 @@ const commonKeys = Object.keys(repositoryCommonSchema.shape);
 export interface RepositoryReading {
   readonly kinds: RepositoryKinds;
   readonly collector: FaultCollector;
+  /** By which the store is reached. */
   readonly secrets: SecretPlacement;
+  /** What opens the repository. */
+  readonly openers: SecretPlacement;
 }
 
 /** The repository, or undefined when it has faults (which the collector then has). */
 export async function readRepository(name: string, node: LocatedNode, reading: RepositoryReading): Promise<RepositorySpec | undefined> {
-  const { collector, secrets } = reading;
+  const { collector, openers, secrets } = reading;
   const path = ['repositories', name];
   if (node.kind !== 'map') {
     collector.add(path, 'value', `repository ${name} must be a map`, 'Write its keys below it, beginning with its driver.');
@@ -100,7 +103,7 @@ export async function readRepository(name: string, node: LocatedNode, reading: R
   const before = collector.faults.length;
   const own = (key: string) => !commonKeys.includes(key);
   const subject = `repository ${name}`;
-  const commonValue = await secrets.place(
+  const commonValue = await openers.place(
     pickEntries(node, (key) => !own(key)),
     [repositoryCommonSchema as Schema],
     path,

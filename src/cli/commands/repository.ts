@@ -20,7 +20,7 @@ interface Opened {
 }
 
 /** The spec with the repositories' own secrets only: the machine that looks after backups need not know the passwords of databases. */
-export async function open(context: CommandContext, secrets: 'repositories' | false): Promise<Opened> {
+export async function open(context: CommandContext, secrets: 'repositories' | 'stores' | false): Promise<Opened> {
   const host = openHost(context.options, context.wiring);
   const spec = await loadSpecOrExplain(context.options, context.wiring, host, secrets);
   return { host, spec, opener: new Opener({ catalog: context.wiring.repositories, host, platform: spec.name }) };
@@ -48,7 +48,7 @@ export async function createRepository(
   const { terminal, signal } = context.wiring;
   // A key file is made here, so it can't be asked for before; a passphrase is read like any other secret.
   const bare = choose((await open(context, false)).spec, name);
-  const { host, spec, opener } = await open(context, bare.encryption?.kind === 'key' ? false : 'repositories');
+  const { host, spec, opener } = await open(context, bare.encryption?.kind === 'key' ? 'stores' : 'repositories');
   const repository = choose(spec, name);
   if (repository.encryption !== undefined && options.recoveryKeyFile === undefined && !terminal.interactive)
     throw fail('KEY_NOT_PROVEN', {
@@ -120,7 +120,7 @@ export async function confirmKey(context: CommandContext, host: Host, key: strin
 }
 
 export async function showRepository(context: CommandContext, name: string | undefined): Promise<void> {
-  const { spec, opener } = await open(context, false);
+  const { spec, opener } = await open(context, 'stores');
   const repository = choose(spec, name);
   const { repository: opened } = await opener.open(repository, true);
   try {
