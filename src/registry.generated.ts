@@ -6,6 +6,8 @@ import { driver as etcdDriver } from './drivers/etcd/driver.ts';
 import { driver as filesDriver } from './drivers/files/driver.ts';
 import { driver as haproxyDriver } from './drivers/haproxy/driver.ts';
 import { driver as httpServiceDriver } from './drivers/http-service/driver.ts';
+import { driver as kubernetesDeploymentDriver } from './drivers/kubernetes-deployment/driver.ts';
+import { driver as kubernetesStatefulsetDriver } from './drivers/kubernetes-statefulset/driver.ts';
 import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
 import { driver as processDriver } from './drivers/process/driver.ts';
 import { driver as redisDriver } from './drivers/redis/driver.ts';
@@ -19,6 +21,8 @@ const drivers: readonly AnyDriver[] = [
   filesDriver,
   haproxyDriver,
   httpServiceDriver,
+  kubernetesDeploymentDriver,
+  kubernetesStatefulsetDriver,
   postgresqlDriver,
   processDriver,
   redisDriver,

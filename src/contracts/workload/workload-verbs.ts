@@ -20,8 +20,8 @@ export interface WorkloadCounts {
 
 /** What a driver must know of its workload. */
 export interface Workload {
-  /** How many make up this size. */
-  replicas(size: WorkloadSize): number;
+  /** How many make up this size. Asked of the system where the spec leaves it to what was recorded there. */
+  replicas(size: WorkloadSize, signal: AbortSignal): number | Promise<number>;
   observe(signal: AbortSignal): Promise<Reading>;
   /** Undefined where the site has no way to count. */
   readonly readCounts?: ((signal: AbortSignal) => Promise<WorkloadCounts>) | undefined;
@@ -65,7 +65,7 @@ export function scaleVerb(workload: Workload): Verb {
 }
 
 async function inspectScale(workload: Workload, size: WorkloadSize, context: StepContext): Promise<Inspection> {
-  const wanted = workload.replicas(size);
+  const wanted = await workload.replicas(size, context.signal);
   const note = noteOf(context, size);
   if (workload.readCounts) {
     const counts = await workload.readCounts(context.signal);
@@ -102,7 +102,7 @@ export function awaitReadyVerb(workload: Workload): Verb {
   return {
     async inspect(want, context) {
       const size = wantedSize(want);
-      const wanted = workload.replicas(size);
+      const wanted = await workload.replicas(size, context.signal);
       const share = typeof want.share === 'number' ? want.share : 1;
       const enough = Math.ceil(wanted * share);
       const reading = await workload.observe(context.signal);

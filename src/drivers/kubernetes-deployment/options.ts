@@ -1,0 +1,2 @@
+/** Options of a Deployment: those of every workload in a cluster. */
+export { workloadComponentOptions as componentOptions, workloadSiteOptions as siteOptions } from '../kubernetes-api/workload-options.ts';

@@ -1,0 +1,36 @@
+/** The specs in the READMEs of the drivers that act through the API of Kubernetes: each loads as it stands there. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { driverCatalog } from '../../src/registry.generated.ts';
+import { loadSpec } from '../../src/spec/load-spec.ts';
+import { fakeRepositories } from '../fakes/driver-catalog.ts';
+import { fakeHost } from '../fakes/host.ts';
+
+const folder = join(import.meta.dirname, '..', '..', 'src', 'drivers');
+const names = [...driverCatalog.keys()].filter((name) => /^(?:kubernetes-|velero$|argocd$)/.test(name));
+
+function fragmentsOf(name: string): string[] {
+  const readme = readFileSync(join(folder, name, 'README.md'), 'utf8');
+  return [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => text as string);
+}
+
+describe('specs in READMEs', () => {
+  it('are of every one of these drivers', () => {
+    expect(names).toContain('kubernetes-deployment');
+    for (const name of names) expect(fragmentsOf(name), name).not.toEqual([]);
+  });
+
+  it.each(names.flatMap((name) => fragmentsOf(name).map((text) => [name, text] as const)))('of %s load', async (name, text) => {
+    const indented = text.replace(/^(?=.)/gm, '  ');
+    const regions = [...new Set([...text.matchAll(/^ {4}([a-z]+-[a-z]+-\d):/gm)].map(([, region]) => region))];
+    const spec = `holdfast: v1\nname: shop\nregions:\n${regions.map((region, index) => `  ${region}: { role: ${index === 0 ? 'active' : 'standby'} }`).join('\n')}\ncomponents:\n${indented}`;
+    const loaded = await loadSpec(['shop.yaml'], {
+      catalog: driverCatalog,
+      repositories: fakeRepositories,
+      host: fakeHost({ files: { 'shop.yaml': spec } }),
+      resolveSecrets: false,
+    });
+    expect([...loaded.components.values()].map(({ driver }) => driver)).toContain(name);
+  });
+});
