@@ -56,6 +56,8 @@ const runDirectoryMost = 80;
 
 export class PostgresqlRestorer implements Restorer {
   readonly #context: RestorerContext<ComponentOptions>;
+  /** Of the last preview: a restore that follows it at once does what was shown. */
+  #previewed: { readonly backup: BackupReader; readonly target: RecoveryTarget; readonly prepared: Prepared } | undefined;
 
   constructor(context: RestorerContext<ComponentOptions>) {
     this.#context = context;
@@ -67,7 +69,9 @@ export class PostgresqlRestorer implements Restorer {
 
   async preview(backup: BackupReader, target: RecoveryTarget): Promise<RestorePreview> {
     if (isDump(backup)) return previewDump(this.#context, backup, target);
-    const { way, newestMs, problems } = await this.#prepare(backup, target);
+    const prepared = await this.#prepare(backup, target);
+    this.#previewed = { backup, target, prepared };
+    const { way, newestMs, problems } = prepared;
     return {
       target: describeTarget(target, way.timeline),
       ...(newestMs === undefined ? {} : { newestMs }),
@@ -80,7 +84,8 @@ export class PostgresqlRestorer implements Restorer {
     const { host } = this.#context;
     await refuseUnlessEmpty(host, into);
     if (isDump(backup)) return restoreDump({ context: this.#context, runDirectory: this.#runDirectory }, backup, target, into);
-    const { details, archive, way, programs, problems, chain } = await this.#prepare(backup, target);
+    const { details, archive, way, programs, problems, chain } =
+      this.#takePreviewed(backup, target) ?? (await this.#prepare(backup, target));
     const [problem] = problems;
     if (problem) throw fail(problem.code, { message: problem.message, hint: problem.hint, subject: backup.backupId });
     if (!programs) throw fail('HANDS_NO_PROGRAM', { message: `PostgreSQL ${details.major} is not installed` });
@@ -107,6 +112,12 @@ export class PostgresqlRestorer implements Restorer {
     yield* findLosses({ host, programs, backup, directory, signal });
   }
 
+  #takePreviewed(backup: BackupReader, target: RecoveryTarget): Prepared | undefined {
+    const previewed = this.#previewed;
+    this.#previewed = undefined;
+    return previewed?.backup === backup && previewed.target === target ? previewed.prepared : undefined;
+  }
+
   async #prepare(backup: BackupReader, target: RecoveryTarget): Promise<Prepared> {
     const details = backupDetails(backup);
     const problems: Problem[] = [];
@@ -115,8 +126,10 @@ export class PostgresqlRestorer implements Restorer {
     await this.#makeRunDirectory(programs);
     const archive = joined(ownWalOf(backup), backup.archive);
     const way = await findRecoveryWay({ ...details, archive, through: this.#through(backup, details, target) });
-    const newestMs = programs && (await this.#newest(programs, archive, way, details));
-    const end = await endOf(archive, way, details);
+    // Both look at the last segment: it is fetched once.
+    const looked = rememberingLast(archive);
+    const newestMs = programs && (await this.#newest(programs, looked, way, details));
+    const end = await endOf(looked, way, details);
     if (end < details.stopLsn)
       problems.push(cutOff(way, `the log that the backup needs (up to ${formatLsn(details.stopLsn)}) is not all there`));
     else problems.push(...judgeTarget(target, way, details, end, newestMs));
@@ -190,6 +203,19 @@ function joined(own: ArchiveReader | undefined, archive: ArchiveReader | undefin
     fetch: async (name) => {
       const found = await own.fetch(name);
       return found?.whole === true ? found : ((await archive.fetch(name)) ?? found);
+    },
+    gaps: () => archive.gaps(),
+  };
+}
+
+/** What was fetched last is not fetched again. */
+function rememberingLast(archive: ArchiveReader): ArchiveReader {
+  let last: { readonly name: string; readonly found: ReturnType<ArchiveReader['fetch']> } | undefined;
+  return {
+    list: (from) => archive.list(from),
+    fetch: (name) => {
+      if (last?.name !== name) last = { name, found: archive.fetch(name) };
+      return last.found;
     },
     gaps: () => archive.gaps(),
   };

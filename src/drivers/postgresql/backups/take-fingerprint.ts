@@ -8,13 +8,15 @@ import type { Fingerprint, FingerprintEntry } from '../../../contracts/backup.ts
 import { type Lsn, parseLsn, positionAt } from '../lsn.ts';
 import { addressOf } from '../options.ts';
 import { type ExactSnapshot, takeExactSnapshot, takeOwnSnapshots } from './exact-snapshot.ts';
-import { formatSample, planFingerprint } from './fingerprint-plan.ts';
+import { formatSample, planFingerprint, type TableShare } from './fingerprint-plan.ts';
 import { type FingerprintTable, readTables } from './fingerprint-tables.ts';
 import type { PostgresqlSite } from './postgresql-site.ts';
 import { refusalState, SqlSession } from './sql-session.ts';
 import { countTable, digestSettings, digestTable } from './table-digest.ts';
 
 const databasesMost = 16;
+/** From here on a second session digests beside the first. */
+const secondFromBytes = 16 * 1024 * 1024;
 
 export interface FingerprintRequest {
   readonly site: PostgresqlSite;
@@ -88,20 +90,19 @@ export class OpenFingerprint {
   async digest(): Promise<Fingerprint> {
     const { key, site, systemIdentifier, timeline, moment } = this.#request;
     const plan = planFingerprint(this.#tables, site.options.fingerprint);
-    const byName = new Map(this.#tables.map((table) => [table.name, table]));
+    const shares = new Map(plan.map((share) => [share.name, share]));
     const limits = [...this.#limits];
     const entries: FingerprintEntry[] = [];
-    for (const share of plan) {
-      const table = byName.get(share.name);
-      const session = table && this.sessions.get(table.database);
-      if (!table || !session) continue;
+    const digestOne = async (session: SqlSession, table: FingerprintTable): Promise<void> => {
+      const share = shares.get(table.name) as TableShare;
       const entry = await digestOr(session, limits, table.name, () =>
         share.stripes !== undefined && moment === 'own'
           ? countTable(session, table).then(({ count }) => ({ name: table.name, count }))
           : digestTable(session, { ...table, ...share }, key),
       );
       if (entry) entries.push(entry);
-    }
+    };
+    for (const [database, session] of this.sessions) await this.#digestDatabase(database, session, digestOne);
     const parts = plan.filter(({ stripes }) => stripes !== undefined);
     if (parts.length > 0) {
       const what = moment === 'own' ? 'only counted' : 'digested in part';
@@ -113,6 +114,43 @@ export class OpenFingerprint {
       entries: entries.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
       ...(limits.length === 0 ? {} : { limits }),
     };
+  }
+
+  /** The largest tables first, so that two sessions end at about the same time. */
+  async #digestDatabase(
+    database: string,
+    session: SqlSession,
+    digestOne: (session: SqlSession, table: FingerprintTable) => Promise<void>,
+  ): Promise<void> {
+    const left = this.#tables.filter((table) => table.database === database).toSorted((a, b) => b.bytes - a.bytes);
+    const totalBytes = left.reduce((sum, { bytes }) => sum + bytes, 0);
+    const second = left.length > 1 && totalBytes >= secondFromBytes ? await this.#openSecond(database, session) : undefined;
+    const digestAll = async (by: SqlSession): Promise<void> => {
+      for (let table = left.shift(); table !== undefined; table = left.shift()) await digestOne(by, table);
+    };
+    try {
+      await Promise.all([session, ...(second ? [second] : [])].map(digestAll));
+    } finally {
+      second?.close();
+    }
+  }
+
+  /** One more session that sees the same. Undefined where the server lets nobody else in: then one does it all. */
+  async #openSecond(database: string, session: SqlSession): Promise<SqlSession | undefined> {
+    const { site, signal } = this.#request;
+    const { name } = await session.row('SELECT pg_export_snapshot() AS name');
+    let second: SqlSession | undefined;
+    try {
+      second = await SqlSession.open(site.host, { ...addressOf(site.site), database }, signal);
+      await second.query(digestSettings);
+      await second.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '${String(name)}'`);
+      return second;
+    } catch (error) {
+      second?.close();
+      if (refusalState(error) === undefined) throw error;
+      site.host.log.debug('fingerprint-by-one', { message: (error as Error).message });
+      return undefined;
+    }
   }
 
   close(): void {
