@@ -167,6 +167,37 @@ describeSystem('postgresql-15', 'backups of PostgreSQL 15 that are in trouble', 
     }
   });
 
+  it('[S4-49] of a large table whose rows lie out of line rows are sampled: one of them that is changed, and one that is gone, are noticed', async () => {
+    await world.run(
+      'DROP TABLE IF EXISTS public.documents',
+      'CREATE TABLE public.documents (id int PRIMARY KEY, body text)',
+      'ALTER TABLE public.documents ALTER body SET STORAGE EXTERNAL',
+      'INSERT INTO public.documents SELECT n, repeat(md5(n::text), 2500) FROM generate_series(1, 500) AS n',
+      'ANALYZE public.documents',
+    );
+    const backup = await world.backUp('base', { options: { fingerprint: '2MiB' } });
+    const fingerprint = backup.facts.fingerprint ?? { entries: [] };
+    const entry = fingerprint.entries.find(({ name }) => name.endsWith('public.documents'));
+    const [, stripes = '', perBlock] = /^blocks (0-0, .*) of \d+, rows 1-(\d+) of each$/.exec(entry?.sample ?? '') ?? [];
+    // It says of itself that it is a part, and of how many rows.
+    expect(entry?.count, entry?.sample).toBe(stripes.split(', ').length * Number(perBlock));
+    expect(entry?.count).toBeLessThan(500);
+    expect(fingerprint.limits?.join()).toMatch(/tables were digested in part/);
+    const copy = await world.start(backup, { kind: 'position', text: fingerprint.position?.text ?? '' });
+    const differences = async () => failed(await copy.compare(fingerprint, backup.fingerprintKey));
+    try {
+      expect(await differences()).toEqual([]);
+      // One letter of eighty thousand.
+      await world.tamper(copy, "UPDATE public.documents SET body = overlay(body placing 'z' from 40000) WHERE ctid = '(0,1)'");
+      expect(await differences()).toEqual([expect.stringContaining('public.documents')]);
+      await world.tamper(copy, "DELETE FROM public.documents WHERE ctid = '(0,2)'");
+      expect(await differences()).toEqual([expect.stringMatching(new RegExp(`public\\.documents.*${(entry?.count ?? 0) - 2}`))]);
+    } finally {
+      await copy.stop();
+      await world.run('DROP TABLE public.documents');
+    }
+  });
+
   it('a commit that waits for its synchronous standby is in the log and not in the snapshot: no place is told then', async () => {
     // A table of its own: other tests count the rows of orders.
     await world.run(
