@@ -78,7 +78,9 @@ try {
   await giveToOwner(directory, owner);
   server = await startPrimary({
     version: 15,
-    settings: { archive_mode: 'on', archive_command: '/bin/true', max_wal_size: '8GB', wal_keep_size: 0, full_page_writes: 'on' },
+    // As where data counts, and as Holdfast recovers: a recovery that syncs nothing would be another race.
+    fsync: true,
+    settings: { archive_mode: 'on', archive_command: '/bin/true', shared_buffers: '128MB', max_wal_size: '8GB', wal_keep_size: 0 },
   });
   await server.query('CREATE TABLE orders (id int PRIMARY KEY, note text)');
   await server.query(`INSERT INTO orders SELECT n, md5(n::text) || repeat('x', 60) FROM generate_series(1, 200000) AS n`, { timeoutMs });
@@ -86,7 +88,7 @@ try {
   const peers: BackupPeer[] = [];
   for (const [name, make] of [
     ['pgbackrest', pgBackRest],
-    ['holdfast', (place: Parameters<typeof holdfast>[0]) => holdfast({ ...place, archived: true })],
+    ['holdfast', (place: Parameters<typeof holdfast>[0]) => holdfast({ ...place, archived: true, ownSession: true })],
   ] as const) {
     const place = join(directory, name);
     await mkdir(place);

@@ -14,6 +14,8 @@ const pollMs = 50;
 /** With `archived` the log goes into the repository by our own archive command; without it it is part of each backup. */
 export interface HoldfastPlace extends PeerPlace {
   readonly archived?: boolean;
+  /** Linux shares a busy machine out by sessions: a server that pg_ctl starts has one of its own, and what is compared with it needs one too. */
+  readonly ownSession?: boolean;
 }
 
 function specText({ server, directory, archived = false }: HoldfastPlace): string {
@@ -39,7 +41,13 @@ export function holdfast(place: HoldfastPlace): BackupPeer & { peakRssMb: number
   let program = '';
   const run = async (...words: string[]): Promise<void> => {
     const common = ['--spec', join(directory, 'holdfast.yaml'), '--state', join(directory, 'state')];
-    const child = spawn(program, [...words, ...common], { env, cwd: directory, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs });
+    const child = spawn(program, [...words, ...common], {
+      env,
+      cwd: directory,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: timeoutMs,
+      detached: place.ownSession === true,
+    });
     let said = '';
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => {
