@@ -83,8 +83,20 @@ export async function sendUpdate(
     authorities: parts.changes,
     additionals: [],
   });
-  const { bytes, mac } = signMessage(unsigned, key, { timeSeconds: Math.floor(host.clock.nowMs() / 1_000) });
-  const answer = await exchangeByTcp(host, server, bytes, limits, 'update');
+  const send = async (timeSeconds: number) => {
+    const { bytes, mac } = signMessage(unsigned, key, { timeSeconds });
+    const answer = await exchangeByTcp(host, server, bytes, limits, 'update');
+    const message = readUpdateAnswer(server, answer, id);
+    return { message, verified: verifySignature(answer, message, key, mac) };
+  };
+  let answer = await send(Math.floor(host.clock.nowMs() / 1_000));
+  const theirs = clockOf(answer.message);
+  // Said under the key, and bound to this very request, which has changed nothing: a clock of ours that is wrong must not keep clients from being led away.
+  if (answer.verified && theirs !== undefined) answer = await send(theirs);
+  checkUpdateAnswer(host, server, key, parts.zone, answer.message, answer.verified);
+}
+
+function readUpdateAnswer(server: ServerAddress, answer: Uint8Array, id: number): ReadMessage {
   let message: ReadMessage;
   try {
     message = decodeMessage(answer);
@@ -92,7 +104,14 @@ export async function sendUpdate(
     throw outcomeUnknown(server, 'the answer is malformed', error);
   }
   if (!isAnswerTo(message, id, opcodes.update)) throw outcomeUnknown(server, 'the answer belongs to another request');
-  checkUpdateAnswer(host, server, key, parts.zone, message, verifySignature(answer, message, key, mac));
+  return message;
+}
+
+/** The clock of a server that finds ours wrong, in seconds. */
+function clockOf(message: ReadMessage): number | undefined {
+  const tsig = readTsig(message);
+  if (rcodeOf(message) !== 'NOTAUTH' || tsig?.error !== 'BADTIME' || tsig.other.length !== 6) return undefined;
+  return Buffer.from(tsig.other).readUIntBE(0, 6);
 }
 
 function isAnswerTo(message: ReadMessage, id: number, opcode: number): boolean {
