@@ -183,11 +183,17 @@ export async function runToEnd(
 ): Promise<ExecutionState> {
   const { store, host, controller } = control.parts;
   const leaseTtlMs = leaseTtlOf(control);
+  let retried = false;
+  const verbs = verbResolver(control, () => retried);
+  const onEvent: RunListeners['onEvent'] = (event, now) => {
+    retried ||= now.requests.some(({ accepted, request }) => accepted && request.kind === 'retry');
+    listeners.onEvent?.(event, now);
+  };
   // Only the first run begins where nobody has been.
   let inHand = begun?.lease && { header: begun.header, lease: begun.lease };
   const run = () =>
     keepRunning(control, id, signal, () => {
-      const options = { store, host, id, holder: controller, verbs: verbResolver(control), signal, leaseTtlMs, ...listeners };
+      const options = { store, host, id, holder: controller, verbs, signal, leaseTtlMs, ...listeners, onEvent };
       const first = inHand;
       inHand = undefined;
       return runExecution(first ? { ...options, inHand: first } : options);

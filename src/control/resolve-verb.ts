@@ -11,6 +11,7 @@ import { unbarPrimary } from './verbs/bar-verbs.ts';
 import { checkTarget } from './verbs/check-target.ts';
 import { confirmVerdict } from './verbs/confirm-verdict.ts';
 import { advanceEpochVerb, setActiveVerb } from './verbs/epoch-verbs.ts';
+import { fenceAgain } from './verbs/fence-again.ts';
 import { measureLoss } from './verbs/measure-loss.ts';
 import type { PlatformParts } from './verbs/platform-verb.ts';
 import { proveBackup } from './verbs/prove-backup.ts';
@@ -35,7 +36,8 @@ const platformVerbFactories: Readonly<Partial<Record<PlatformVerb, (parts: Platf
   'prove-backup': proveBackup,
 };
 
-export function verbResolver(control: Control): { resolve(step: Step): Verb } {
+/** @param wasRetried whether somebody told the execution to try again what had failed */
+export function verbResolver(control: Control, wasRetried: () => boolean): { resolve(step: Step): Verb } {
   return {
     resolve: (step) => {
       if (step.component === undefined) {
@@ -54,8 +56,9 @@ export function verbResolver(control: Control): { resolve(step: Step): Verb } {
       if (step.verb === 'fence' && step.want.barred !== undefined) {
         const { component, region = '' } = step;
         const { store, host } = control.parts;
-        return fenceOrLease({ store, clock: host.clock, component, region, fence: verb });
+        return fenceAgain(control.platformParts, fenceOrLease({ store, clock: host.clock, component, region, fence: verb }), wasRetried);
       }
+      if (step.verb === 'fence' && verb) return fenceAgain(control.platformParts, verb, wasRetried);
       if (step.verb === 'thaw' && verb && isGuarded(control.parts.spec)) return thawAnew(control.parts.store, verb);
       if (!verb)
         throw fail('NO_SUCH_VERB', {

@@ -183,8 +183,6 @@ export class Invariants {
 
   /** An automatic failover may lose no more time than the budget: as far as anybody saw what was written. */
   #checkBudget(server: FakeServer, execution: MirroredExecution): void {
-    // Whoever told it to go on later has decided: what was written until then nobody had looked at.
-    if (execution.events.some((event) => event.type === 'requested')) return;
     const held = new Set(server.log);
     const lost = this.acknowledged.filter(({ entry }) => !held.has(entry));
     const lastSeenAtMs = lost.findLast(({ wasSeen }) => wasSeen)?.atMs;

@@ -4,6 +4,7 @@
  */
 import { formatDuration } from '../../base/durations.ts';
 import { fail } from '../../base/errors.ts';
+import type { JsonObject } from '../../base/json.ts';
 import type { Inspection, Verb } from '../../contracts/verbs.ts';
 import { computeTargetFaults } from '../../watch/readiness.ts';
 import { siteKey } from '../../watch/site-key.ts';
@@ -60,8 +61,13 @@ async function inspectTarget(parts: PlatformParts, region: string, budgetMs: num
     if (down.length > 0) return { state: 'pending', why: `${down.join(', ')} in ${region} does not receive from its primary yet` };
     return { state: 'done', output: { estimatedLoss: describeLoss(losses) } };
   }
+  return { state: 'done', output: { estimatedLoss: describeLoss(await requireWithinBudget(parts, region, budgetMs, losses)) } };
+}
+
+/** LOSS_OVER_BUDGET where more would be lost by now, or nobody knows how much. */
+export async function requireWithinBudget(parts: PlatformParts, region: string, budgetMs: number, losses: Losses): Promise<Losses> {
   // Any loss was accepted, an unproven one too.
-  if (budgetMs === Number.POSITIVE_INFINITY) return { state: 'done', output: { estimatedLoss: describeLoss(losses) } };
+  if (budgetMs === Number.POSITIVE_INFINITY) return losses;
   const proven = await provenLosses(parts, region, losses);
   for (const [component, lossMs] of proven) {
     if (lossMs === undefined || lossMs > budgetMs) {
@@ -71,19 +77,17 @@ async function inspectTarget(parts: PlatformParts, region: string, budgetMs: num
       });
     }
   }
-  return { state: 'done', output: { estimatedLoss: describeLoss(proven) } };
+  return proven;
+}
+
+/** A budget of null says that any loss was accepted. */
+export function budgetOf(want: JsonObject): number {
+  return want.budgetMs === null ? Number.POSITIVE_INFINITY : Number(want.budgetMs);
 }
 
 export function checkTarget(parts: PlatformParts): Verb {
   return {
-    // A budget of null says that any loss was accepted, an unproven one too.
-    inspect: (want) =>
-      inspectTarget(
-        parts,
-        String(want.region),
-        want.budgetMs === null ? Number.POSITIVE_INFINITY : Number(want.budgetMs),
-        want.planned === true,
-      ),
+    inspect: (want) => inspectTarget(parts, String(want.region), budgetOf(want), want.planned === true),
     apply: async () => {},
   };
 }
