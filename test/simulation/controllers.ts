@@ -52,7 +52,6 @@ export class Controllers {
     this.#audit = new VerbAudit(platform, invariants);
     invariants.isWatched = () =>
       this.#all.some(({ process, control }) => !process.isDead && !process.isStalled && control?.watch.started === true);
-    platform.isAlive = (name) => this.named(name) !== undefined;
     this.restartAfterMs = () => this.#chance.between(100, 5_000);
     for (const place of controllerPlaces) platform.machines[place].startGuard = (path) => this.#startGuard(place, path);
     for (const place of this.places) this.start(place);

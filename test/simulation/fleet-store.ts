@@ -29,6 +29,8 @@ export class FleetState {
   readonly #parts: FleetStateParts;
   readonly #electionMs: number;
   #leader: Place;
+  /** Who asked for leases under that name. */
+  readonly #holders = new Map<string, SimulatedProcess>();
   #leaderlessSinceMs: number | undefined;
   /** How often the leader has changed. */
   elections = 0;
@@ -49,6 +51,7 @@ export class FleetState {
       commit: (changes) => ask(() => store.commit(changes), true),
       watch: (prefix, listener, options) => this.#watch(store, process, from, prefix, listener, options),
       acquireLease: async (name, holder, ttlMs) => {
+        this.#holders.set(holder, process);
         const askedMs = process.clock.monotonicMs();
         const lease = await ask(() => store.acquireLease(name, holder, ttlMs), false);
         return { ...lease, validUntilMonotonicMs: askedMs + ttlMs };
@@ -62,6 +65,11 @@ export class FleetState {
       readLease: (name) => ask(() => store.readLease(name), false),
       close: async () => {},
     };
+  }
+
+  /** Whether the process lives that holds leases under that name. */
+  isAlive(holder: string): boolean {
+    return this.#holders.get(holder)?.isDead === false;
   }
 
   async #ask<T>(process: SimulatedProcess, from: Place, chance: Chance, act: () => Promise<T>, changes: boolean): Promise<T> {

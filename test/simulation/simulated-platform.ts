@@ -240,13 +240,10 @@ export class SimulatedPlatform {
     return this.draw.localHands && !this.draw.synchronous;
   }
 
-  /** Whether a process of that name lives. */
-  isAlive: (name: string) => boolean = () => true;
-
   /** The controller there holds the right of its region to acknowledge writes. What one that has died had left of it is nobody's: no guard would act at its end. */
   mayServe(region: Region): boolean {
     const lease = this.state.leaseNow(primaryKeys.lease(region));
-    return lease?.held === true && this.isAlive(lease.holder);
+    return lease?.held === true && this.fleet?.isAlive(lease.holder) !== false;
   }
 
   /** Somebody starts the region's application, whatever a plan has barred. */
