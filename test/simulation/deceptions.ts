@@ -6,6 +6,7 @@
  *   leap      the database of the active region is away for less than the grace, in which the clocks on the wall leap forward
  *   wander    of three controllers first one does not reach the active region; then it reaches the state no more, and another one does not reach the region
  *   minority  two of three machines stand still, and the controller of the third does not reach the active region
+ *   alone     of three regions the active one is cut off from all others, with clients that its database goes on to serve for as long as its lease allows
  *   lag       the standby receives nothing for longer than may be lost, then the database of the active region dies (asynchronous replication);
  *             in some, clocks that were fast are set right meanwhile
  *   both      the database of the active region stands still just after its standby died (asynchronous replication)
@@ -13,20 +14,18 @@
  */
 import type { Chance } from './chance.ts';
 import type { Controllers } from './controllers.ts';
-import type { Place, Traffic } from './network.ts';
+import { allTraffic, type Place, type Traffic } from './network.ts';
 import { type Region, regions, type SimulatedPlatform } from './simulated-platform.ts';
 
 const share = 0.25;
-type Kind = 'blind' | 'flap' | 'leap' | 'wander' | 'minority' | 'lag' | 'both' | 'late';
+type Kind = 'blind' | 'flap' | 'leap' | 'wander' | 'minority' | 'alone' | 'lag' | 'both' | 'late';
 
-function kindsOf({ regions: count, synchronous }: SimulatedPlatform['draw']): readonly Kind[] {
-  return [
-    'blind',
-    'flap',
-    'late',
-    ...(count === 3 ? (['wander', 'minority'] as const) : []),
-    ...(synchronous ? [] : (['lag', 'lag', 'both', 'both'] as const)),
-  ];
+function kindsOf({ regions: count, synchronous, localHands }: SimulatedPlatform['draw']): readonly Kind[] {
+  const kinds: Kind[] = ['blind', 'flap', 'leap', 'late'];
+  if (count === 3) kinds.push('wander', 'minority');
+  if (!synchronous) kinds.push('lag', 'lag', 'both', 'both');
+  if (!synchronous && localHands) kinds.push('alone', 'alone', 'alone');
+  return kinds;
 }
 
 /** The controllers have begun to watch and know the canaries. */
@@ -123,6 +122,18 @@ export class Deceptions {
       const lastMs = thenMs + 2 * platform.draw.ttlMs + 4_000;
       this.#in(lastMs, `${other} does not reach east`, () => this.#cut(['sites'], [[other, 'east']]));
       return lastMs + this.#untilLostMs + 3_000;
+    }
+    if (kind === 'alone') {
+      const others = ['west', 'witness', 'outside'] as const;
+      // Where its controller reaches the state all the while, it hears of the failover.
+      const traffic = chance.happens(0.5) ? allTraffic : (['sites', 'servers'] as const);
+      this.#in(beginsMs, `east is cut off from ${traffic.join()}`, () =>
+        this.#cut(
+          traffic,
+          others.map((each) => ['east', each] as const),
+        ),
+      );
+      return beginsMs + platform.draw.ttlMs + this.#untilLostMs + 8_000;
     }
     if (kind === 'lag') {
       const lagMs = Math.min(platform.draw.lossBudgetMs, 5_000) + chance.between(6_000, 9_000);

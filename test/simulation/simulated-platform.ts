@@ -60,7 +60,7 @@ export interface SpecDraw {
 
 export function drawSpec(chance: Chance, regionCount: 2 | 3 = 2): SpecDraw {
   const synchronous = chance.happens(0.7);
-  const ttlMs = chance.pick([3_000, 5_000]);
+  const ttlMs = chance.pick([3_000, 5_000, 12_000]);
   return {
     regions: regionCount,
     localHands: regionCount === 3 && chance.happens(0.7),
