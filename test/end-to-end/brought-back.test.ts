@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { initPrimary, type PostgresCluster, type RunningPostgres, startPrimary } from '../systems/postgresql.ts';
 import { describeSystem } from '../systems/requirement.ts';
 import { runProgram } from '../systems/run-program.ts';
-import { runHoldfast, type Where } from './holdfast-program.ts';
+import { runHoldfast, startHoldfast, until, type Where } from './holdfast-program.ts';
 
 const rows = 2_000;
 
@@ -52,38 +52,43 @@ async function build(): Promise<Platform> {
   await chmod(directory, 0o711);
   const east = await startPrimary();
   const west = await initPrimary({ settings: { work_mem: '7MB' } });
-  await mkdir(join(directory, 'scratch'), { mode: 0o711 });
+  await mkdir(join(directory, 's'), { mode: 0o711 });
   await mkdir(join(directory, 'east-vectors', 'tenant-1'), { recursive: true });
   await writeFile(join(directory, 'east-vectors', 'tenant-1', 'main.bin'), 'vectors of tenant 1');
   const specFile = join(directory, 'holdfast.yaml');
   await writeFile(specFile, specOf(directory, east, west));
-  const env = { DATABASE_PASSWORD: east.passwords.holdfast, HOLDFAST_SCRATCH: join(directory, 'scratch') };
+  const env = { DATABASE_PASSWORD: east.passwords.holdfast, HOLDFAST_SCRATCH: join(directory, 's') };
   return { directory, east, west, where: { specFile, stateDirectory: join(directory, 'state'), env } };
 }
+
+function queryBack({ west }: Platform, text: string) {
+  const command = [join(west.binDirectory, 'psql'), west.url(), '--tuples-only', '--no-align', '--command', text];
+  return runProgram(command, { timeoutMs: 20_000 });
+}
+
+async function tearDown(platform: Platform | undefined): Promise<void> {
+  if (!platform) return;
+  const { east, west, directory } = platform;
+  await east.stop();
+  const stop = [...west.commandPrefix, join(west.binDirectory, 'pg_ctl'), 'stop', '-D', west.dataDirectory, '-m', 'immediate'];
+  await runProgram(stop, { timeoutMs: 20_000 }).catch(() => undefined); // Never started, where a test failed before.
+  await rm(west.dir, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
+}
+
+const kept = async ({ west }: Platform) => (await readdir(west.dir)).filter((name) => name.startsWith('data.before-failover-'));
 
 describeSystem(['postgresql'], 'a region without standbys', () => {
   let platform: Platform;
   const run = (...args: string[]) => runHoldfast(platform.where, args, { timeoutMs: 170_000 });
-  const queryWest = (text: string) => {
-    const { west } = platform;
-    const command = [join(west.binDirectory, 'psql'), west.url(), '--tuples-only', '--no-align', '--command', text];
-    return runProgram(command, { timeoutMs: 20_000 });
-  };
+  const queryWest = (text: string) => queryBack(platform, text);
 
   beforeAll(async () => {
     platform = await build();
     await platform.east.query(`CREATE TABLE orders AS SELECT n AS id, 'order ' || n AS note FROM generate_series(1, ${rows}) AS n`);
   }, 120_000);
 
-  afterAll(async () => {
-    await platform?.east.stop();
-    if (!platform) return;
-    const { west, directory } = platform;
-    const stop = [...west.commandPrefix, join(west.binDirectory, 'pg_ctl'), 'stop', '-D', west.dataDirectory, '-m', 'immediate'];
-    await runProgram(stop, { timeoutMs: 20_000 }).catch(() => undefined); // Never started, where a test failed before.
-    await rm(west.dir, { recursive: true, force: true });
-    await rm(directory, { recursive: true, force: true });
-  }, 60_000);
+  afterAll(() => tearDown(platform), 60_000);
 
   it('without a backup it is at risk, and says that nothing would bring it back', async () => {
     const checked = await run('check');
@@ -116,8 +121,8 @@ describeSystem(['postgresql'], 'a region without standbys', () => {
     expect((await queryWest('SHOW archive_mode')).stdout.trim()).toBe('off');
     await queryWest("INSERT INTO orders VALUES (-1, 'in the west')");
     expect(await readFile(join(platform.directory, 'west-vectors', 'tenant-1', 'main.bin'), 'utf8')).toBe('vectors of tenant 1');
-    expect((await readdir(platform.west.dir)).filter((name) => name.startsWith('data.before-failover-'))).toHaveLength(1);
-    expect(await readdir(join(platform.directory, 'scratch', (await readdir(join(platform.directory, 'scratch')))[0] ?? ''))).toEqual([]);
+    expect(await kept(platform)).toHaveLength(1);
+    expect(await readdir(join(platform.directory, 's', (await readdir(join(platform.directory, 's')))[0] ?? ''))).toEqual([]);
   }, 170_000);
 
   it('[X-09] the loss is told by the instant of the backup, not assumed', async () => {
@@ -129,4 +134,34 @@ describeSystem(['postgresql'], 'a region without standbys', () => {
     const status = await run('status');
     expect(status.json).toMatchObject({ activeRegion: 'west', epoch: 2 });
   });
+});
+
+describeSystem(['postgresql'], 'a controller that dies while it brings a region back', () => {
+  let platform: Platform;
+  const run = (...args: string[]) => runHoldfast(platform.where, args, { timeoutMs: 170_000 });
+
+  beforeAll(async () => {
+    platform = await build();
+    await platform.east.query(`CREATE TABLE orders AS SELECT n AS id FROM generate_series(1, ${rows}) AS n`);
+    expect(await run('repository', 'create', 'main')).toMatchObject({ exitCode: 0 });
+    for (const component of ['orders-db', 'vectors']) expect(await run('backup', component)).toMatchObject({ exitCode: 0 });
+    await platform.east.kill();
+  }, 170_000);
+
+  afterAll(() => tearDown(platform), 60_000);
+
+  it('[X-02] whoever goes on makes the same copy whole, and what was there before is kept once', async () => {
+    const died = startHoldfast(platform.where, ['failover', '--yes'], { timeoutMs: 120_000 });
+    // Moved aside, and no copy in its place yet, or only a part of it.
+    await until('room was made', async () => ((await kept(platform)).length > 0 ? true : undefined), 100_000);
+    died.signal('SIGKILL');
+    await died.ended;
+    const [open] = (await run('executions')).json.executions;
+    expect(open).toMatchObject({ status: expect.not.stringMatching(/^done$/) });
+    const resumed = await run('resume', open.id);
+    expect(resumed, `${resumed.out}\n${resumed.err}`).toMatchObject({ exitCode: 0 });
+    expect((await queryBack(platform, 'SELECT count(*) FROM orders')).stdout.trim()).toBe(String(rows));
+    expect(await kept(platform)).toHaveLength(1);
+    expect((await run('status')).json).toMatchObject({ activeRegion: 'west' });
+  }, 170_000);
 });

@@ -12,11 +12,12 @@ export const scratchOf = (root: string, platform: string): string =>
 
 export const scratchPath = (root: string, platform: string, executionId: string): string => join(scratchOf(root, platform), executionId);
 
-/** For an execution that works on several components at once: one directory each. */
+/** For a failover, which works on several components at once: one directory each, with a short name. */
 export const scratchNameFor = (executionId: string, component: string): string =>
-  `${executionId}.${createHash('sha256').update(component).digest('hex').slice(0, 4)}`;
+  `${executionId.replace(/^failover-/, 'f-')}.${createHash('sha256').update(component).digest('hex').slice(0, 4)}`;
 
-const ofExecution = /^((?:backup|restore|failover)-[0-9a-z]+)(?:\.[0-9a-f]{4})?$/;
+const ofExecution = (name: string): string | undefined =>
+  /^(?:backup|restore)-[0-9a-z]+$/.test(name) ? name : /^f-([0-9a-z]+)\.[0-9a-f]{4}$/.exec(name)?.[1]?.replace(/^/, 'failover-');
 
 /** Gives the work an empty directory, and takes it away afterwards, also after a failure. */
 export async function withScratch<T>(host: Host, path: string, work: (directory: string) => Promise<T>): Promise<T> {
@@ -41,7 +42,7 @@ export async function sweepScratch(
   if (!(await host.files.exists(directory))) return [];
   const removed: string[] = [];
   for (const name of await host.files.list(directory)) {
-    const execution = ofExecution.exec(name)?.[1];
+    const execution = ofExecution(name);
     if (execution === undefined || !(await isOver(execution))) continue;
     await host.files.remove(join(directory, name));
     removed.push(join(directory, name));
