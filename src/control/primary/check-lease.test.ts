@@ -4,6 +4,7 @@ import { memoryState } from '../../../test/fakes/memory-store.ts';
 import type { ComponentSpec, Spec } from '../../spec/spec.ts';
 import { ensurePlatformState } from '../../state/platform-state.ts';
 import { checkLease } from './check-lease.ts';
+import { readLeaseProof } from './lease-proof.ts';
 import { type GuardRecord, guardRecordChange, primaryKeys } from './primary-records.ts';
 
 const store = (name: string, replication: ComponentSpec['replication']) =>
@@ -34,6 +35,7 @@ it('check names what no lease would prove fenced, and a region that a bar keeps 
     token: lease.token,
     activeEpoch: 0,
     components: ['orders'],
+    uncovered: { ledger: 'its hands are not on the machine of its controller' },
     ttlMs: 5_000,
     marginMs: 1_000,
     triedMs: 1,
@@ -41,6 +43,16 @@ it('check names what no lease would prove fenced, and a region that a bar keeps 
   };
   await state.commit([guardRecordChange('east', record, lease, undefined)]);
   expect(await checkLease(spec, state)).toMatchObject([{ component: 'ledger', region: 'east', severity: 'warning' }]);
+  expect((await checkLease(spec, state))[0]?.message).toContain('(its hands are not on the machine of its controller)');
+  // Its lease proves nothing either, bar or not.
+  const proof = () => readLeaseProof(state, { region: 'east', component: 'ledger', epoch: 2 }, () => 0);
+  expect(await proof()).toMatchObject({ mayCome: false });
+  const wait = { token: lease.token, why: 'west can not be asked' };
+  await state.commit([{ kind: 'put', key: primaryKeys.waiting('east'), value: wait, expected: 'absent' }]);
+  expect((await checkLease(spec, state))[0]).toMatchObject({
+    severity: 'problem',
+    message: expect.stringContaining('west can not be asked'),
+  });
   await state.commit([
     { kind: 'put', key: primaryKeys.bar('east'), value: { epoch: 2, execution: 'failover-1', atMs: 0 }, expected: 'absent' },
   ]);
@@ -49,4 +61,5 @@ it('check names what no lease would prove fenced, and a region that a bar keeps 
     'ledger problem',
     'users problem',
   ]);
+  expect(await proof()).toEqual({ why: 'the guard of east does not cover ledger', mayCome: false });
 });

@@ -416,6 +416,7 @@ export class PrimaryKeeper {
       token: lease.token,
       activeEpoch: this.#activeEpoch,
       components: components ?? this.#covered,
+      uncovered: guard.trial.uncovered,
       ttlMs,
       marginMs: this.#marginMs,
       triedMs: guard.trial.tookMs,

@@ -192,7 +192,7 @@ describe('leases, bars and guards', () => {
         ['sound', {}],
         ['broken', breaks],
       ] as const;
-      for (let laterMs = 0; laterMs < 6_000; laterMs += 50) {
+      for (let laterMs = 1_000; laterMs < 6_000; laterMs += 100) {
         for (const [kind, given] of cases) {
           const platform = await live(cutOffAndBack, given);
           const { east } = platform.regions;

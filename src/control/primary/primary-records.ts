@@ -17,6 +17,7 @@ export const primaryKeys = {
   bar: (region: string) => `primary-bars/${region}`,
   guard: (region: string) => `primary-guards/${region}`,
   returning: (region: string) => `primary-returns/${region}`,
+  waiting: (region: string) => `primary-waits/${region}`,
 } as const;
 
 export interface PrimaryBar extends JsonObject {
@@ -32,11 +33,19 @@ export interface GuardRecord extends JsonObject {
   readonly activeEpoch: number;
   /** What the guard can fence for certain, by hands that it has tried. */
   readonly components: readonly string[];
+  /** Why the others are not, in words for people. */
+  readonly uncovered?: { readonly [component: string]: string };
   readonly ttlMs: number;
   readonly marginMs: number;
   /** How long a look at what is to be fenced took when the hands were tried. */
   readonly triedMs: number;
   readonly atMs: number;
+}
+
+/** Why a region whose lease is held does not serve: what was fenced at the end of an earlier lease could not be started again yet. */
+export interface ReturnWait extends JsonObject {
+  readonly token: number;
+  readonly why: string;
 }
 
 export async function readBar(

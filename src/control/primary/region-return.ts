@@ -16,7 +16,7 @@ import type { JsonObject } from '../../base/json.ts';
 import type { Lease, StateStore } from '../../contracts/state-store.ts';
 import type { Clock, Log } from '../../host/host.ts';
 import { beginReturn, endReturn } from '../../state/platform-state.ts';
-import { primaryKeys } from './primary-records.ts';
+import { primaryKeys, type ReturnWait } from './primary-records.ts';
 import type { RegionFencer } from './region-fencer.ts';
 import { readLeave } from './return-leave.ts';
 
@@ -88,7 +88,7 @@ export class RegionReturn {
     if (request === undefined && (this.#isSettled || clock.monotonicMs() < this.#nextAtMs)) return;
     const over = this.#over.signal;
     this.#attempt = this.#try(lease, request, over)
-      .catch((thrown: unknown) => this.#say(asHoldfastError(thrown).message))
+      .catch((thrown: unknown) => this.#say(lease, asHoldfastError(thrown).message))
       .finally(() => {
         this.#attempt = undefined;
         this.#nextAtMs = clock.monotonicMs() + this.#pauseMs;
@@ -103,14 +103,14 @@ export class RegionReturn {
     const behind = await fencer.whatIsBehind(told);
     if (behind.length === 0) {
       this.#isSettled = true;
-      this.#waitsFor = undefined;
+      await this.#say(lease, undefined);
       return await this.#answer(request, 'done', 'nothing of it is stopped behind a bar');
     }
     if (!told && !byItself)
-      return this.#say(`${behind.join(', ')} was fenced, and serves again when a person says so (controllers.after-fence)`);
+      return await this.#say(lease, `${behind.join(', ')} was fenced, and serves again when a person says so (controllers.after-fence)`);
     const why = await this.#comeBack(lease, told, over);
     if (why === undefined) this.#isSettled = true;
-    this.#say(why);
+    await this.#say(lease, why);
     await this.#answer(request, why === undefined ? 'done' : 'refused', why ?? `${behind.join(', ')} serves again`);
   }
 
@@ -136,10 +136,17 @@ export class RegionReturn {
     }
   }
 
-  #say(why: string | undefined): void {
-    const { log, region } = this.#parts;
-    if (why !== undefined && why !== this.#waitsFor) log.warn('primary.return-waits', { region, why });
+  /** Said once, and left where `check` finds it. */
+  async #say(lease: Lease, why: string | undefined): Promise<void> {
+    const { log, region, store } = this.#parts;
+    if (why === this.#waitsFor) return;
     this.#waitsFor = why;
+    if (why !== undefined) log.warn('primary.return-waits', { region, why });
+    const key = primaryKeys.waiting(region);
+    const wait: ReturnWait = { token: lease.token, why: why ?? '' };
+    await store
+      .commit([why === undefined ? { kind: 'delete', key, expected: 'any' } : { kind: 'put', key, value: wait, expected: 'any', lease }])
+      .catch((thrown: unknown) => log.warn('primary.return-wait-not-left', { region, message: asHoldfastError(thrown).message }));
   }
 
   async #readRequest(): Promise<ReturnRequest | undefined> {
