@@ -6,6 +6,7 @@ import { driver as etcdDriver } from './drivers/etcd/driver.ts';
 import { driver as filesDriver } from './drivers/files/driver.ts';
 import { driver as haproxyDriver } from './drivers/haproxy/driver.ts';
 import { driver as httpServiceDriver } from './drivers/http-service/driver.ts';
+import { driver as kubernetesConfigDriver } from './drivers/kubernetes-config/driver.ts';
 import { driver as kubernetesDeploymentDriver } from './drivers/kubernetes-deployment/driver.ts';
 import { driver as kubernetesStatefulsetDriver } from './drivers/kubernetes-statefulset/driver.ts';
 import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
@@ -21,6 +22,7 @@ const drivers: readonly AnyDriver[] = [
   filesDriver,
   haproxyDriver,
   httpServiceDriver,
+  kubernetesConfigDriver,
   kubernetesDeploymentDriver,
   kubernetesStatefulsetDriver,
   postgresqlDriver,

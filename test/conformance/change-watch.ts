@@ -1,4 +1,5 @@
-/** A host whose TCP and unix connections are watched for requests that change something; the world can be made to interfere just then. */
+/** A host whose connections (TCP, unix, and requests over HTTP by their first line) are watched for requests that change something; the world can be made to interfere just then. */
+import { fail } from '../../src/base/errors.ts';
 import type { Host, TcpConnection } from '../../src/host/host.ts';
 
 export interface ChangeWatch {
@@ -47,6 +48,14 @@ export function watchChanges(host: Host, isChange: (data: Uint8Array) => boolean
     ...host.net,
     connectTcp: async (target) => wrap(await host.net.connectTcp(target)),
     connectUnix: async (target) => wrap(await host.net.connectUnix(target)),
+    http: async (request) => {
+      if (!isChange(Buffer.from(`${request.method ?? 'GET'} ${request.url}`))) return host.net.http(request);
+      count += 1;
+      await interference.beforeChange?.();
+      const answer = await host.net.http(request);
+      if (interference.loseAnswers !== true) return answer;
+      throw fail('SYSTEM_UNREACHABLE', { message: 'connection reset', details: { cause: 'reset', sent: true } });
+    },
   };
   return { host: { ...host, net }, sent: () => count };
 }

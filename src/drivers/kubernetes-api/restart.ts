@@ -12,8 +12,8 @@ import { type KubeObject, textAt } from './objects.ts';
 import { judgeRollout, type WorkloadKind } from './rollout.ts';
 import { readWorkload, stepCall, type WorkloadParts } from './workload-parts.ts';
 
-const restartedFor = (object: KubeObject): string | undefined =>
-  textAt(object.spec, 'template', 'metadata', 'annotations', annotations.restart);
+const restartedFor = (object: KubeObject, annotation: string): string | undefined =>
+  textAt(object.spec, 'template', 'metadata', 'annotations', annotation);
 
 export interface Restart {
   readonly client: KubernetesClient;
@@ -22,6 +22,8 @@ export interface Restart {
   readonly name: string;
   /** What the pods are started anew for: the same text is the same restart. */
   readonly mark: string;
+  /** Where the template carries the mark. Default: `annotations.restart`. */
+  readonly annotation?: string;
   readonly nowMs: number;
   readonly call: CallOptions;
 }
@@ -33,22 +35,23 @@ export async function inspectRestart({
   kind,
   name,
   mark,
+  annotation = annotations.restart,
   call,
 }: Omit<Restart, 'nowMs'>): Promise<{ readonly state: 'absent' | 'pending' | 'done'; readonly why: string }> {
   const object = await client.get(resource, name, call);
   const what = `${kind} ${resource.namespace}/${name}`;
-  if (restartedFor(object) !== mark) return { state: 'absent', why: `${what} was not restarted for this` };
+  if (restartedFor(object, annotation) !== mark) return { state: 'absent', why: `${what} was not restarted for this` };
   const { state, why } = judgeRollout(kind, object);
   if (state === 'failed')
     throw fail('SYSTEM_REFUSED', { message: `${what}: ${why}`, hint: 'kubectl rollout undo leads back to the pods before.' });
   return { state: state === 'complete' ? 'done' : 'pending', why: `${what}: ${why}` };
 }
 
-export async function restart({ client, resource, name, mark, nowMs, call }: Restart): Promise<void> {
+export async function restart({ client, resource, name, mark, annotation = annotations.restart, nowMs, call }: Restart): Promise<void> {
   const template = {
-    metadata: { annotations: { [annotations.restart]: mark, 'kubectl.kubernetes.io/restartedAt': formatInstant(nowMs) } },
+    metadata: { annotations: { [annotation]: mark, 'kubectl.kubernetes.io/restartedAt': formatInstant(nowMs) } },
   };
-  await client.change(resource, name, (object) => (restartedFor(object) === mark ? undefined : { spec: { template } }), call);
+  await client.change(resource, name, (object) => (restartedFor(object, annotation) === mark ? undefined : { spec: { template } }), call);
 }
 
 export function restartVerb(parts: WorkloadParts): Verb {
