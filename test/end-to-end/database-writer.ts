@@ -4,8 +4,9 @@
  */
 import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import type { RunningPostgres } from '../systems/postgresql.ts';
+import { connectClient } from '../systems/postgresql-client.ts';
 
 const attemptTimeoutMs = 1_000;
 const everyMs = 20;
@@ -16,13 +17,8 @@ export interface Standing {
 }
 
 /** A connection from the client's own address. The socket is closed when the server is too slow, so that nothing is ever taken back by us. */
-export async function connect(
-  database: RunningPostgres,
-  from: Standing,
-  name = 'orders',
-  timeoutMs = attemptTimeoutMs,
-): Promise<pg.Client> {
-  const client = new pg.Client({
+export const connect = (database: RunningPostgres, from: Standing, name = 'orders', timeoutMs = attemptTimeoutMs): Promise<pg.Client> =>
+  connectClient({
     connectionString: database.url('holdfast', name),
     connectionTimeoutMillis: timeoutMs,
     query_timeout: timeoutMs,
@@ -33,17 +29,6 @@ export async function connect(
       return socket;
     },
   });
-  client.on('error', () => {
-    // A connection that breaks while idle: the next query says so.
-  });
-  try {
-    await client.connect();
-    return client;
-  } catch (error) {
-    void client.end().catch(() => {});
-    throw error;
-  }
-}
 
 export async function query(
   database: RunningPostgres,

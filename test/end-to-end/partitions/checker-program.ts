@@ -5,7 +5,8 @@
  * which all regions on this machine share and no skewed wall clock touches. A number is tried once; one whose answer never came was not acknowledged.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
+import { connectClient } from '../../systems/postgresql-client.ts';
 import { type CheckerSettings, steadyMs } from './checker.ts';
 
 const settings = JSON.parse(process.env.CHECKER ?? '') as CheckerSettings;
@@ -20,8 +21,8 @@ function numberOf(writer: number, lastNumber: number): number {
   return Math.max(Math.floor(steadyMs() * 1_000) * 100 + writer, lastNumber + 100);
 }
 
-async function connect(target: CheckerSettings['targets'][number]): Promise<pg.Client> {
-  const client = new pg.Client({
+const connect = (target: CheckerSettings['targets'][number]): Promise<pg.Client> =>
+  connectClient({
     host: target.host,
     port: target.port,
     user: 'holdfast',
@@ -31,17 +32,6 @@ async function connect(target: CheckerSettings['targets'][number]): Promise<pg.C
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: answerTimeoutMs,
   });
-  client.on('error', () => {
-    // It shows in the next write.
-  });
-  try {
-    await client.connect();
-    return client;
-  } catch (error) {
-    void client.end().catch(() => {});
-    throw error;
-  }
-}
 
 async function write(target: CheckerSettings['targets'][number], writer: number): Promise<never> {
   let client: pg.Client | undefined;

@@ -1,5 +1,5 @@
 /**
- * npm run torture -- [--runs N] [--seed N] [--first N] [--only NAME,NAME] [--controllers fleet|alone] [--json]
+ * npm run torture -- [--runs N] [--parallel N] [--seed N] [--first N] [--only NAME,NAME] [--controllers fleet|alone] [--json]
  *
  * Breaks three regions of real servers in every way that scenarios.ts knows, and says what it cost: how long nobody was served, whether two sites ever acknowledged at once, what was lost,
  * whether everything came right. Needs root, for the regions are network namespaces. Exit 0 only when every run held.
@@ -7,6 +7,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { howToInstall, type SystemName, systemAvailable } from '../../systems/available.ts';
+import { directoryVariable, findMemoryDirectory } from '../../systems/memory-directory.ts';
 import { repositoryDirectory } from '../../systems/programs.ts';
 import { Campaign, type CampaignReport, isWell } from './campaign.ts';
 import { computeMedian } from './judge.ts';
@@ -17,6 +18,7 @@ const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     runs: { type: 'string', default: '30' },
+    parallel: { type: 'string', default: '1' },
     seed: { type: 'string', default: String(Math.floor(Date.now() / 1_000)) },
     first: { type: 'string', default: '1' },
     only: { type: 'string' },
@@ -33,12 +35,18 @@ function refuse(message: string): never {
 if (values.help) {
   const names = scenarios.map((each) => `  ${each.name} (${each.controllers.join(', ')})`);
   process.stdout.write(
-    `npm run torture -- [--runs 30] [--seed N] [--first N] [--only NAME,NAME] [--controllers fleet|alone] [--json]\n${names.join('\n')}\n`,
+    `npm run torture -- [--runs 30] [--parallel 1] [--seed N] [--first N] [--only NAME,NAME] [--controllers fleet|alone] [--json]\n${names.join('\n')}\n`,
   );
   process.exit(0);
 }
-const [runs, seed, first] = [values.runs, values.seed, values.first].map(Number) as [number, number, number];
-if (![runs, seed, first].every(Number.isInteger) || runs < 1 || first < 1) refuse('--runs, --seed and --first are whole numbers, above 0');
+const [runs, parallel, seed, first] = [values.runs, values.parallel, values.seed, values.first].map(Number) as [
+  number,
+  number,
+  number,
+  number,
+];
+if (![runs, parallel, seed, first].every(Number.isInteger) || runs < 1 || parallel < 1 || first < 1)
+  refuse('--runs, --parallel, --seed and --first are whole numbers, above 0');
 const { controllers } = values;
 if (controllers !== 'alone' && controllers !== 'fleet')
   refuse('--controllers is fleet (three, with etcd; the default) or alone (one, in the witness region)');
@@ -52,13 +60,19 @@ if (missing.length > 0)
     `This needs root and real servers; missing: ${missing.join(', ')}.\n${missing.map((name) => `  ${howToInstall(name)}`).join('\n')}`,
   );
 
+// What is judged here waits for no disk; several worlds on one disk would.
+const memoryDirectory = parallel > 1 ? findMemoryDirectory() : undefined;
+if (memoryDirectory !== undefined) process.env[directoryVariable] ??= memoryDirectory;
+
 const say = (line: string): void => {
   (values.json ? process.stderr : process.stdout).write(`${line}\n`);
 };
 const startedMs = performance.now();
+let ended = 0;
 
 function sayRun(run: number, result: RunResult): void {
-  const leftMs = ((performance.now() - startedMs) / (run - first + 1)) * (runs - (run - first + 1));
+  ended += 1;
+  const leftMs = ((performance.now() - startedMs) / ended) * (runs - ended);
   const how = result.failedOver ? 'failed over' : 'stayed';
   const words = [
     `${String(run).padStart(4)}/${first + runs - 1}  ${result.scenario.padEnd(22)} ${isWell(result) ? 'held  ' : 'BROKEN'}`,
@@ -92,6 +106,7 @@ const campaign = new Campaign({
   first,
   ...(only ? { only } : {}),
   world: { controllers, movableClocks: true },
+  parallel,
   logsDirectory: join(repositoryDirectory, 'reports', 'torture'),
   onRun: sayRun,
   say,
@@ -105,7 +120,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 }
 try {
   say(
-    `--seed ${seed}, ${controllers === 'fleet' ? 'three controllers and etcd' : 'one controller in the witness region'}; building three regions …`,
+    `--seed ${seed}, ${controllers === 'fleet' ? 'three controllers and etcd' : 'one controller in the witness region'}; building three regions${parallel > 1 ? `, ${parallel} times` : ''} …`,
   );
   const report = await campaign.run(ending.signal);
   for (const line of table(campaign.results, report)) say(line);
