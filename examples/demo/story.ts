@@ -35,8 +35,9 @@ export interface Teller {
 
 const conditionTimeoutMs = 60_000;
 
+/** @param what is waited for, in words; asked for them only when time is up, for then they know most */
 async function until<T>(
-  what: string,
+  what: string | (() => string),
   look: () => Promise<T | undefined> | T | undefined,
   signal: AbortSignal,
   timeoutMs = conditionTimeoutMs,
@@ -46,7 +47,7 @@ async function until<T>(
     signal.throwIfAborted();
     const found = await look();
     if (found !== undefined) return found;
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1_000} s`);
+    if (performance.now() > deadline) throw new Error(`${typeof what === 'string' ? what : what()}: not within ${timeoutMs / 1_000} s`);
     await delay(20);
   }
 }
@@ -165,11 +166,15 @@ export class Story {
     this.#say(`a customer places orders at ${recordName}, as fast as they are acknowledged`);
     const client = this.#client;
     await until('the first 100 orders', () => (client.acknowledgements.length >= 100 ? true : undefined), this.#signal);
+    let answers = 0;
+    let last: unknown;
     await until(
-      `readiness${this.#serveExited()}`,
+      () => `readiness (${answers} answers, the last one ${JSON.stringify(last)}${this.#serveExited()})`,
       async () => {
         const { json } = await runHoldfast(this.#regions, ['status']);
         const { readiness } = json as { readiness?: { ready: boolean; rpoNowMs?: number } };
+        answers += 1;
+        last = readiness ?? json;
         return readiness?.ready && readiness.rpoNowMs !== undefined ? true : undefined;
       },
       this.#signal,
@@ -191,7 +196,7 @@ export class Story {
     const more = this.#fleet ? ', its member of etcd and its controller' : '';
     this.#say(`kill -9: every process of us-east-1 is gone: PostgreSQL, Redis, the orders service, sshd${more}`, killedAtMs);
     const first = await until(
-      `an acknowledged order after the disaster${this.#serveExited()}`,
+      () => `an acknowledged order after the disaster${this.#serveExited()}`,
       async () => {
         await this.#endIfHalted();
         return client.acknowledgements.find((each) => each.region === 'us-west-2');
