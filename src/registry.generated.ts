@@ -8,6 +8,7 @@ import { driver as haproxyDriver } from './drivers/haproxy/driver.ts';
 import { driver as httpServiceDriver } from './drivers/http-service/driver.ts';
 import { driver as kubernetesConfigDriver } from './drivers/kubernetes-config/driver.ts';
 import { driver as kubernetesDeploymentDriver } from './drivers/kubernetes-deployment/driver.ts';
+import { driver as kubernetesNodesDriver } from './drivers/kubernetes-nodes/driver.ts';
 import { driver as kubernetesStatefulsetDriver } from './drivers/kubernetes-statefulset/driver.ts';
 import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
 import { driver as processDriver } from './drivers/process/driver.ts';
@@ -24,6 +25,7 @@ const drivers: readonly AnyDriver[] = [
   httpServiceDriver,
   kubernetesConfigDriver,
   kubernetesDeploymentDriver,
+  kubernetesNodesDriver,
   kubernetesStatefulsetDriver,
   postgresqlDriver,
   processDriver,

@@ -230,7 +230,7 @@ export class Pods {
   #run(pod: KubeObject, nowMs: number): void {
     const { badImages, podReadyMs } = this.#settings;
     const broken = ((pod.spec.containers ?? []) as Fields[]).find(({ image }) => badImages.has(image));
-    const up = broken === undefined && nowMs - (this.#startedMs.get(pod.metadata.uid) ?? 0) >= podReadyMs;
+    const up = broken === undefined && (isReady(pod) || nowMs - (this.#startedMs.get(pod.metadata.uid) ?? 0) >= podReadyMs);
     this.#store.change('pods', pod, (copy) => {
       const restarts = Number(copy.status.containerStatuses?.[0]?.restartCount ?? 0);
       copy.status.phase = broken ? 'Pending' : 'Running';
