@@ -1,7 +1,7 @@
 /**
  * How long a database waits for its archive command: real log segments of 16 MiB, one after another, into an encrypted repository in a directory. Three ways: the command by itself, the
  * quick command with nobody serving, and the quick command while `holdfast serve` runs; beside them pgBackRest, synchronous and asynchronous, where it is installed. The wall clock from the
- * start of the process to its end; the order of the ways changes from round to round. The load of the machine is printed, for the numbers mean little on a busy one.
+ * start of the process to its end, and the processor time of what was started (through the controller: without the controller's own); the order of the ways changes from round to round. The load of the machine is printed, for the numbers mean little on a busy one.
  *
  *   node bench/wal-push.ts [--segments N] [--source] [--json]
  */
@@ -15,6 +15,7 @@ import { startPrimary } from '../test/systems/postgresql.ts';
 import { findProgram as findOnPath } from '../test/systems/programs.ts';
 import { runProgram } from '../test/systems/run-program.ts';
 import { removeDirectory, temporaryDirectory } from '../test/systems/temporary-directory.ts';
+import { endedSeconds } from './peers/peer.ts';
 import { findProgram, programEnvironment } from './program.ts';
 
 const { values } = parseArgs({
@@ -33,6 +34,8 @@ interface Way {
   readonly name: string;
   push(segment: string): Promise<void>;
   readonly tookMs: number[];
+  /** Of the processes that were started and have ended: a busy machine changes little about it. */
+  cpuSeconds: number;
 }
 
 /** Rows whose text does not compress well, as most logs are. */
@@ -149,7 +152,7 @@ async function measure(): Promise<readonly Way[]> {
   const ways: Way[] = [];
   // What any program on Node costs on this machine, at this moment.
   const floor = () => run([process.execPath, '-e', '0'], alone);
-  const add = (name: string, push: Way['push']): void => void ways.push({ name, push, tookMs: [] });
+  const add = (name: string, push: Way['push']): void => void ways.push({ name, push, tookMs: [], cpuSeconds: 0 });
   add('node', floor);
   add('command', (segment) => run([program, 'wal-push', segment, '--component', 'command'], alone));
   add('alone', (segment) => run([quick, segment, '--component', 'alone'], alone));
@@ -166,10 +169,12 @@ async function measure(): Promise<readonly Way[]> {
         const segment = segments[round] as string;
         // As the server marks a segment that waits: the asynchronous way looks for these.
         await writeFile(join(primary.dataDirectory, 'pg_wal', 'archive_status', `${segment}.ready`), '');
-        const beganMs = performance.now();
+        const [beganMs, usedSeconds] = [performance.now(), await endedSeconds()];
         await way.push(join(primary.dataDirectory, 'pg_wal', segment));
         // The first round fills the compile cache.
-        if (round > 0) way.tookMs.push(performance.now() - beganMs);
+        if (round === 0) continue;
+        way.tookMs.push(performance.now() - beganMs);
+        way.cpuSeconds += (await endedSeconds()) - usedSeconds;
       }
     }
   } finally {
@@ -178,9 +183,13 @@ async function measure(): Promise<readonly Way[]> {
   return ways;
 }
 
-const milliseconds = (all: readonly number[]) => {
-  const sorted = [...all].sort((left, right) => left - right);
-  return { medianMs: Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0), slowestMs: Math.round(sorted.at(-1) ?? 0) };
+const milliseconds = ({ tookMs, cpuSeconds }: Way) => {
+  const sorted = [...tookMs].sort((left, right) => left - right);
+  return {
+    medianMs: Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0),
+    slowestMs: Math.round(sorted.at(-1) ?? 0),
+    cpuMs: Math.round((cpuSeconds * 1_000) / tookMs.length),
+  };
 };
 
 const words: Readonly<Record<string, string>> = {
@@ -196,15 +205,13 @@ try {
   const ways = await measure();
   const load = loadavg()[0] ?? 0;
   console.log(`${rounds} segments of 16 MiB each; load of the machine ${load.toFixed(1)}`);
-  for (const { name, tookMs } of ways) {
-    const { medianMs, slowestMs } = milliseconds(tookMs);
-    console.log(`  ${(words[name] ?? name).padEnd(40)} median ${medianMs} ms, slowest ${slowestMs} ms`);
+  for (const way of ways) {
+    const { medianMs, slowestMs, cpuMs } = milliseconds(way);
+    console.log(`  ${(words[way.name] ?? way.name).padEnd(40)} median ${medianMs} ms, slowest ${slowestMs} ms, processor ${cpuMs} ms`);
   }
   if (pgbackrest === undefined) console.log('  pgBackRest is not installed: nothing to compare with');
   if (values.json)
-    console.log(
-      JSON.stringify({ segments: rounds, load, ...Object.fromEntries(ways.map(({ name, tookMs }) => [name, milliseconds(tookMs)])) }),
-    );
+    console.log(JSON.stringify({ segments: rounds, load, ...Object.fromEntries(ways.map((way) => [way.name, milliseconds(way)])) }));
 } finally {
   await primary.stop();
   await removeDirectory(directory);
