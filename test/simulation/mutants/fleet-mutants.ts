@@ -4,6 +4,7 @@ import type { Mutant } from './mutant.ts';
 export const fleetMutants: readonly Mutant[] = [
   {
     name: 'one controller is a majority',
+    breaks: 'The view of one controller, which may be the one that is cut off, decides.',
     regions: 3,
     caughtBy: ['I3'],
     edits: [
@@ -16,6 +17,7 @@ export const fleetMutants: readonly Mutant[] = [
   },
   {
     name: 'the vote of whoever asks is counted twice',
+    breaks: 'One controller out of three has two votes.',
     regions: 3,
     caughtBy: ['I3'],
     edits: [
@@ -24,10 +26,16 @@ export const fleetMutants: readonly Mutant[] = [
         before: '    return tallyVotes(region, votes, view.members.length);',
         after: '    return tallyVotes(region, [...votes, ...votes.filter((each) => each.controller === controller)], view.members.length);',
       },
+      {
+        file: 'src/watch/verdict.ts',
+        before: 'const needed = Math.floor(Math.max(controllers, counted.length) / 2) + 1;',
+        after: 'const needed = Math.floor(controllers / 2) + 1;',
+      },
     ],
   },
   {
     name: 'the last word of a controller that is gone counts on',
+    breaks: 'A controller that died has a vote for ever, and it is the last that it gave.',
     regions: 3,
     caughtBy: ['I3'],
     edits: [
@@ -41,6 +49,7 @@ export const fleetMutants: readonly Mutant[] = [
   },
   {
     name: 'the majority is counted from those that answer',
+    breaks: 'A minority that is alone with itself is a majority.',
     regions: 3,
     caughtBy: ['I3'],
     edits: [
@@ -53,6 +62,7 @@ export const fleetMutants: readonly Mutant[] = [
   },
   {
     name: 'promotes before the lease of the other side is over',
+    breaks: 'A standby is promoted while the other region may still serve under its lease.',
     regions: 3,
     caughtBy: ['I1'],
     edits: [
@@ -65,6 +75,7 @@ export const fleetMutants: readonly Mutant[] = [
   },
   {
     name: 'a component that no guard covers is fenced by the end of the lease',
+    breaks: 'The end of a lease is taken for a proof although nobody there acts when it ends.',
     regions: 3,
     caughtBy: ['I1'],
     edits: [
@@ -78,13 +89,15 @@ export const fleetMutants: readonly Mutant[] = [
   },
   {
     name: 'the guard waits until the lease is long over',
+    breaks: 'A region that lost its lease goes on serving while another one is promoted.',
     regions: 3,
     caughtBy: ['I1'],
     edits: [
       {
         file: 'src/control/primary/guard.ts',
-        before: "if (this.#state === 'armed' && steadyMs(this.#parts.clock) >= this.#deadlineMs) void",
-        after: "if (this.#state === 'armed' && steadyMs(this.#parts.clock) >= this.#deadlineMs + 20_000) void",
+        before:
+          "    this.#deadlineMs = this.#state === 'armed' && token === this.#token ? Math.max(this.#deadlineMs, deadlineMs) : deadlineMs;",
+        after: '    this.#deadlineMs = deadlineMs + 20_000;',
       },
       {
         file: 'src/control/primary/primary-keeper.ts',
@@ -95,6 +108,7 @@ export const fleetMutants: readonly Mutant[] = [
   },
   {
     name: 'the lease is given up before its region is fenced',
+    breaks: 'The other region may promote while this one still acknowledges writes.',
     regions: 3,
     caughtBy: ['I1'],
     edits: [

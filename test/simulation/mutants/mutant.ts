@@ -18,13 +18,13 @@ export interface Edit {
 
 export interface Mutant {
   readonly name: string;
+  /** What goes wrong in the world because of it. */
+  readonly breaks: string;
   readonly edits: readonly Edit[];
   /** Which invariants have to notice: any one of them. */
   readonly caughtBy: readonly Violation['invariant'][];
   /** How many regions the disasters have, each with a controller, in which it can show. Default: 2, with one controller. */
   readonly regions?: 2 | 3;
-  /** A seed that is known to show it: the quick form runs this one alone. */
-  readonly knownSeed?: number;
 }
 
 const top = join(import.meta.dirname, '../../..');

@@ -1,10 +1,18 @@
-/** The mistakes themselves: each can still be made, and a few of them are made and noticed here. All of them: `npm run simulate:mutants`. */
+/** The mistakes themselves: each can still be made, and each is made and noticed at the seed that is known to show it. All seeds: `npm run simulate:mutants`. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { pageOf, pagePath, readCatches, writeCatches } from './catches.ts';
 import { applyEdit, faultOf, type Mutant } from './mutant.ts';
 import { mutants } from './mutants.ts';
 import { playMutants } from './simulate-mutants.ts';
 
-const quick = ['the fence is not waited for', 'intents are lost on the way to the journal', 'no grace'];
+const text = 'Pure; every answer names what would change it.';
+const harmless: Mutant = {
+  name: 'another comment',
+  breaks: 'nothing',
+  caughtBy: ['I1', 'I2', 'I3', 'I4', 'I7', 'I8', 'liveness'],
+  edits: [{ file: 'src/control/decide.ts', before: text, after: 'Pure.' }],
+};
 
 describe('mutants', () => {
   it('each text that is replaced is in its file exactly once', () => {
@@ -18,18 +26,35 @@ describe('mutants', () => {
     expect(applyEdit('if (held) go();', edit)).toBe(' go();');
     for (const source of ['if (free) go();', 'if (held) go(); if (held) stop();'])
       expect(() => applyEdit(source, edit)).toThrow('times, not once');
-    const gone = { name: 'gone', caughtBy: ['I1'] as const, edits: [{ file: 'src/main.ts', before: 'no such text anywhere', after: '' }] };
-    await expect(playMutants([gone], { seeds: 1, quick: false, parallel: 1 })).rejects.toThrow(
-      'src/main.ts holds the text to be replaced 0 times',
-    );
+    const edits = [{ file: 'src/main.ts', before: 'no such text anywhere', after: '' }];
+    const gone = { name: 'gone', breaks: 'nothing', caughtBy: ['I1'] as const, edits };
+    await expect(playMutants([gone], { seeds: 1, parallel: 1 })).rejects.toThrow('src/main.ts holds the text to be replaced 0 times');
   });
 
-  it('[I1] [I3] [I4] are noticed within a few disasters, and one that changes nothing is not', { timeout: 240_000 }, async () => {
-    const text = 'Pure; every answer names what would change it.';
-    const edits = [{ file: 'src/control/decide.ts', before: text, after: 'Pure.' }];
-    const harmless: Mutant = { name: 'another comment', caughtBy: ['I1', 'I2', 'I3', 'I4', 'I7', 'I8', 'liveness'], edits };
-    const wanted = [...mutants.filter(({ name }) => quick.includes(name)), harmless];
-    const { caught, missed } = await playMutants(wanted, { seeds: 12, quick: false, parallel: 2 });
-    expect({ caught, missed }).toEqual({ caught: quick.length, missed: ['another comment'] });
+  it('a seed was found for each within 2,000, and the page tells of them', () => {
+    const catches = readCatches();
+    expect(Object.keys(catches).sort()).toEqual(mutants.map(({ name }) => name).sort());
+    for (const { name, caughtBy } of mutants) {
+      expect(catches[name]?.seed, name).toBeLessThanOrEqual(2_000);
+      expect(caughtBy, name).toContain(catches[name]?.invariant);
+    }
+    expect(readFileSync(pagePath, 'utf8')).toBe(pageOf(mutants, catches));
+  });
+
+  it('what was played and not noticed is known no longer', () => {
+    const known = { 'another comment': { seed: 3, invariant: 'I1', message: 'two primaries' } };
+    expect(writeCatches([harmless], known, [])).toEqual(known);
+    expect(writeCatches([harmless], known, [{ mutant: 'another comment', seeds: 9 }])).toEqual({});
+    expect(pageOf([harmless], {})).toContain('**0 of 1 are caught.**');
+  });
+
+  it('[I1] [I2] [I3] [I4] [I7] [I8] each is noticed at its seed, which is survived without it', { timeout: 600_000 }, async () => {
+    const { missed, unsound } = await playMutants(mutants, { seeds: 2_000, parallel: 2, catches: readCatches(), knownOnly: true });
+    expect({ missed, unsound }).toEqual({ missed: [], unsound: [] });
+  });
+
+  it('one that changes nothing is missed', { timeout: 240_000 }, async () => {
+    const { caught, missed } = await playMutants([harmless], { seeds: 6, parallel: 1 });
+    expect({ caught, missed }).toEqual({ caught: 0, missed: ['another comment'] });
   });
 });
