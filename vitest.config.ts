@@ -4,13 +4,15 @@
  *   long         of the same, those that take seconds by nature: processes of ours, hundreds of megabytes. Not part of "npm run check"
  *   conformance  one suite per kind of driver, run on the driver's fake and on the real system
  *   real         real servers: test/systems, test/end-to-end, and the commands that the documents show
- *   real-pairs   of those, the ones that mostly wait and time nothing: two files at a time
+ *   real-pairs   of those, the ones that mostly wait and time nothing: several files at a time, together with conformance
  *   simulation   the simulator with a few fixed seeds; "npm run simulate" runs as many as you like
  *
  * HOLDFAST_TESTS=fakes leaves out what conformance does on real systems: suites that need one (test/systems/requirement.ts), and names marked as real.
  */
 import { defineConfig } from 'vitest/config';
+import { directoryVariable, findMemoryDirectory } from './test/systems/memory-directory.ts';
 import { ClosingReporter } from './tools/testing/closing-reporter.ts';
+import { longestFirst } from './tools/testing/longest-first.ts';
 import { notMarkedReal } from './tools/testing/test-evidence.ts';
 
 const fakesOnly = process.env.HOLDFAST_TESTS === 'fakes';
@@ -66,6 +68,38 @@ const fineInPairs = [
   'systems/systems',
 ].map((name) => `test/${name}.test.ts`);
 
+const memoryDirectory = process.env[directoryVariable] ?? findMemoryDirectory();
+
+/** The longest of those that run side by side, longest first: what starts late must not be what takes long. */
+const longest = [
+  'docs/commands',
+  'conformance/redis',
+  'conformance/postgresql',
+  'end-to-end/sweep',
+  'end-to-end/wrong-from-the-start',
+  'end-to-end/interrupted',
+  'end-to-end/backups',
+  'end-to-end/sabotage',
+  'conformance/archive-postgresql',
+  'end-to-end/recovery',
+  'conformance/backup-etcd',
+  'conformance/backup-postgresql-faults',
+  'conformance/hands',
+  'conformance/state-store-etcd',
+].map((name) => `test/${name}.test.ts`);
+
+/**
+ * First what only computes, as much at a time as there are processors. Then what waits for servers most of the time: more at a time, or the processors would wait as well. At last, each
+ * file alone, what measures outages.
+ */
+const order = fakesOnly
+  ? { computing: {}, waiting: {}, measuring: {} }
+  : {
+      computing: { maxWorkers: 2, sequence: { groupOrder: 0 } },
+      waiting: { maxWorkers: 5, sequence: { groupOrder: 1 } },
+      measuring: { maxWorkers: 1, sequence: { groupOrder: 2 } },
+    };
+
 /** What both projects of real servers have in common. */
 const realServers = { testTimeout: 180_000, hookTimeout: 180_000, retry: 1 } as const;
 
@@ -79,14 +113,17 @@ export default defineConfig({
     // In the quick gate, which is run before each commit, one process takes many files: half of its time would go into loading the same modules again. "npm test" judges.
     isolate: !fakesOnly,
     // Half of the quick gate is waiting, of fakes for times that real systems have.
-    maxWorkers: fakesOnly ? 3 : 2,
+    ...(fakesOnly ? { maxWorkers: 3 } : {}),
+    sequence: { sequencer: longestFirst(longest) },
     // What is waited for comes at once where the machine is quiet; where it is not, a second (what vitest takes for enough) is nothing.
     expect: { poll: { timeout: 15_000, interval: 20 } },
+    env: memoryDirectory === undefined ? {} : { [directoryVariable]: memoryDirectory },
     reporters: [new ClosingReporter()],
     projects: [
       {
         extends: true,
         test: {
+          ...order.computing,
           name: 'unit',
           include: ['src/**/*.test.ts', 'tools/**/*.test.ts', 'test/**/*.test.ts'],
           exclude: [...needMore, ...takeSeconds],
@@ -94,10 +131,11 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
-      { extends: true, test: { name: 'long', include: takeSeconds, testTimeout: 60_000, hookTimeout: 60_000 } },
+      { extends: true, test: { ...order.computing, name: 'long', include: takeSeconds, testTimeout: 60_000, hookTimeout: 60_000 } },
       {
         extends: true,
         test: {
+          ...order.waiting,
           name: 'conformance',
           include: ['test/conformance/**/*.test.ts'],
           exclude: fakesOnly ? onlyReal : [],
@@ -112,21 +150,25 @@ export default defineConfig({
         extends: true,
         test: {
           ...realServers,
+          ...order.measuring,
           name: 'real',
           include: ['test/systems/**/*.test.ts', 'test/end-to-end/**/*.test.ts', 'test/docs/**/*.test.ts'],
           exclude: fineInPairs,
-          // Each of these files has regions of servers of its own, and measures outages: one at a time, after everything else.
-          maxWorkers: 1,
-          sequence: { groupOrder: 2 },
         },
       },
       {
         extends: true,
-        test: { ...realServers, name: 'real-pairs', include: fineInPairs, maxWorkers: 2, sequence: { groupOrder: 1 } },
+        test: { ...realServers, ...order.waiting, name: 'real-pairs', include: fineInPairs },
       },
       {
         extends: true,
-        test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 20_000 },
+        test: {
+          ...order.computing,
+          name: 'simulation',
+          include: ['test/simulation/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 20_000,
+        },
       },
     ],
   },

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { directoryVariable } from '../systems/memory-directory.ts';
 import { isAlive, type ProcessIdentity, readProcess } from '../systems/process-tree.ts';
 import { repositoryDirectory } from '../systems/programs.ts';
 import { describeSystem } from '../systems/requirement.ts';
@@ -85,7 +86,12 @@ describeSystem(['postgresql', 'redis', 'bind', 'sshd', 'etcd'], 'npm run demo', 
 
   const start = (reports: string, ...words: string[]) => {
     const program = join(repositoryDirectory, 'examples', 'demo', 'demo.ts');
-    const child = spawn(nodeProgram, [program, ...words, '--json', '--report-directory', reports], { stdio: ['ignore', 'pipe', 'pipe'] });
+    // Its servers lie where a user's would.
+    const { [directoryVariable]: _place, ...env } = process.env;
+    const child = spawn(nodeProgram, [program, ...words, '--json', '--report-directory', reports], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const pid = child.pid as number;
     const startTicks = readProcess(pid)?.startTicks;
     if (startTicks !== undefined) watchProcess({ pid, startTicks });

@@ -101,6 +101,8 @@ const sharedSettings = {
   shared_buffers: '32MB',
   // A standby asks again for a lost primary after this; the default, 5 s, only makes tests wait.
   wal_retrieve_retry_interval: '100ms',
+  // Of the shared memory of a server that is killed nothing may be left when its directory is removed.
+  dynamic_shared_memory_type: 'mmap',
   password_encryption: 'scram-sha-256',
   logging_collector: 'on',
   log_directory: '../log',
@@ -191,7 +193,7 @@ interface Place {
 async function preparePlace(options: PlaceOptions, name: string, owner: ClusterOwner): Promise<Place> {
   const address = options.address ?? '127.0.0.1';
   const port = options.port ?? (await freePort(address));
-  const dir = await serverDirectory(options.dir, name, options);
+  const dir = await serverDirectory(options.dir, name, { ...options, manyFiles: true });
   const instance = {
     listen_addresses: address,
     port,
