@@ -20,6 +20,8 @@ const piecesAhead = 3;
 /** A piece as this version writes it, and the block of a disk that its end lies in. A larger one goes into memory of its own. */
 const bufferBytes = pieceBytes + 64 * 1_024;
 const lendFromBytes = 256 * 1_024;
+/** A part of fewer pieces, as a file of the log is, would leave its buffers to the collector as soon as they pay. */
+const lendFromPieces = 8;
 
 export interface BackupContent {
   readonly store: ObjectStore;
@@ -69,23 +71,23 @@ export async function* readPart(content: BackupContent, name: string): AsyncGene
   const part = content.manifest.parts.find((line) => line.part === name);
   if (part === undefined)
     throw fail('NOT_FOUND', { message: `the backup ${content.manifest.head.backup} has no part "${name}"`, subject: name });
-  const buffers = makeBuffers(content.store.backend, bufferBytes, Math.min(piecesAhead, part.pieces));
+  const buffers = part.pieces < lendFromPieces ? undefined : makeBuffers(content.store.backend, bufferBytes, piecesAhead);
   yield* inOrder(listPieces(content, part), piecesAhead, (line) => readPiece(content, line, buffers));
 }
 
-async function readPiece(content: BackupContent, line: PieceLine, buffers: PieceBuffers): Promise<Uint8Array> {
+async function readPiece(content: BackupContent, line: PieceLine, buffers: PieceBuffers | undefined): Promise<Uint8Array> {
   const { store, manifest, seal } = content;
   const { component, backup } = manifest.head;
   const object = pieceObject(component, backup, line.stored);
   // What is not sealed is handed on as it came, and small pieces are not worth it.
   const isLent = seal?.seal !== undefined && line.storedBytes >= lendFromBytes && line.storedBytes <= bufferBytes;
-  const buffer = isLent ? buffers.take() : undefined;
+  const buffer = isLent ? buffers?.take() : undefined;
   try {
     const stored = await getForRestore(store, manifest, object, buffer);
     const plain = seal === undefined ? undefined : await openPiece(seal, line, stored, stored.buffer === buffer?.buffer);
     if (plain !== undefined) return plain;
   } finally {
-    if (buffer !== undefined) buffers.giveBack(buffer);
+    if (buffer !== undefined) buffers?.giveBack(buffer);
   }
   throw contentDamaged(manifest, `piece ${line.position} of the part ${line.part} is not what was written (${object})`, object);
 }

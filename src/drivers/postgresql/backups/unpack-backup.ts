@@ -1,5 +1,5 @@
 /**
- * Puts the files of a base backup into an empty directory, several parts at a time.
+ * Puts the files of a base backup into an empty directory, two parts at a time.
  *
  * Tablespaces come to lie inside of the directory (`tablespaces/OID`, linked from `pg_tblspc`), never where they were: a copy must not touch the original's. Nothing of the original's
  * way of running comes along that would reach out: not its upstream, its archive, its synchronous standbys.
@@ -15,6 +15,8 @@ import { giveToOwner, type Programs } from './programs.ts';
 import { unpackPart } from './unpack-part.ts';
 
 const tarPart = /^(base|\d+)\.tar(\.zst)?$/;
+/** Each has buffers of its own: more tablespaces must not take more memory. */
+const partsAtOnce = 2;
 const tellEveryBytes = 64 * 1024 * 1024;
 export const tablespacesDirectory = 'tablespaces';
 
@@ -66,14 +68,20 @@ export async function unpackFiles(
 ): Promise<void> {
   await host.fileStreams.setMode(place.data, 0o700);
   for (const { oid } of details.tablespaces) await host.files.makeDirectory(`${place.spaces}/${oid}`, { mode: 0o700 });
-  await Promise.all(
-    backup.parts.flatMap(({ name }) => {
-      const match = tarPart.exec(name);
-      if (!match) return [];
-      const part = { name, compressed: match[2] !== undefined };
-      return [unpackPart(host, backup, part, match[1] === 'base' ? place.data : `${place.spaces}/${match[1]}`, onBytes)];
-    }),
-  );
+  const left = backup.parts.map(({ name }) => tarPart.exec(name)).filter((match) => match !== null);
+  const unpackAll = async (): Promise<void> => {
+    for (let match = left.shift(); match !== undefined; match = left.shift()) {
+      const part = { name: match[0], compressed: match[2] !== undefined };
+      try {
+        await unpackPart(host, backup, part, match[1] === 'base' ? place.data : `${place.spaces}/${match[1]}`, onBytes);
+      } catch (error) {
+        // Nobody begins another part of what is lost already.
+        left.length = 0;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: partsAtOnce }, unpackAll));
   await writeManifest(host, backup, place.data);
   for (const { oid } of details.tablespaces)
     await host.fileStreams.symbolicLink(`${place.spaces}/${oid}`, `${place.data}/pg_tblspc/${oid}`);
