@@ -11,6 +11,7 @@ import { loadSpec } from '../../src/spec/load-spec.ts';
 import type { Spec } from '../../src/spec/spec.ts';
 import { absentFileStreams } from '../fakes/host.ts';
 import { Chance } from './chance.ts';
+import type { Distortions } from './distortions.ts';
 import type { Invariants } from './invariants.ts';
 import type { Outlook } from './network.ts';
 import { handsOverNetwork, netOf, postgresqlSurroundings } from './process-surroundings.ts';
@@ -44,12 +45,12 @@ export class Controllers {
   /** How long the supervisor waits before it starts the next one. */
   restartAfterMs: () => number;
 
-  constructor(platform: SimulatedPlatform, invariants: Invariants, seed: number) {
+  constructor(platform: SimulatedPlatform, invariants: Invariants, seed: number, distortions: Distortions) {
     this.#platform = platform;
     this.#invariants = invariants;
     this.#seed = seed;
     this.#chance = new Chance(seed, 'controllers');
-    this.#audit = new VerbAudit(platform, invariants);
+    this.#audit = new VerbAudit(platform, invariants, distortions);
     invariants.isWatched = () =>
       this.#all.some(({ process, control }) => !process.isDead && !process.isStalled && control?.watch.started === true);
     this.restartAfterMs = () => this.#chance.between(100, 5_000);
@@ -125,7 +126,7 @@ export class Controllers {
     const spec = await this.#spec;
     const control = await Control.open({
       spec,
-      catalog: this.#audit.over(catalog, process.name),
+      catalog: this.#audit.over(catalog, process.name, place),
       host,
       store,
       openHands: (hands) => this.#handsOf(process, outlook, hands.kind === 'ssh' ? regionOfHost(hands.host) : (place as Region)),
@@ -168,7 +169,7 @@ export class Controllers {
   }
 
   #hostOf(process: SimulatedProcess, place: ControllerPlace, pid: number, chance: Chance): Host {
-    const { files, secrets, dns, machines } = this.#platform;
+    const { files, secrets, dns, machines, network } = this.#platform;
     const machine = place === 'outside' ? undefined : machines[place];
     const net = { connectTcp: dns.net.connectTcp, udpExchange: dns.net.udpExchange, connectUnix: absent, http: absent };
     return {
@@ -179,11 +180,11 @@ export class Controllers {
       secrets,
       net: machine
         ? {
-            ...netOf(net, process),
+            ...netOf(net, process, { network, from: place }),
             connectUnix: ({ path }) => process.call(() => machine.connect(process, path)),
             listenUnix: ({ path, onConnection }) => machine.listen(process, path, onConnection),
           }
-        : netOf(net, process),
+        : netOf(net, process, { network, from: place }),
       processes: machine?.processesOf(pid) ?? { run: absent },
       log: this.#log(),
     };
@@ -191,7 +192,7 @@ export class Controllers {
 
   #log(): Log {
     const line = (event: string, fields?: object) => {
-      if (fields) this.#invariants.checkSecrets(`the log line ${event}`, JSON.stringify(fields));
+      if (fields) this.#invariants.checkLine(event, JSON.stringify(fields));
     };
     const log: Log = { debug: line, info: line, warn: line, error: line, with: () => log };
     return log;

@@ -7,6 +7,7 @@ import { Chance } from './chance.ts';
 import { Clients } from './clients.ts';
 import { Controllers } from './controllers.ts';
 import { Deceptions } from './deceptions.ts';
+import { Distortions } from './distortions.ts';
 import { Faults } from './faults.ts';
 import { Invariants, isAutomatic, type Violation } from './invariants.ts';
 import { Operator } from './operator.ts';
@@ -60,6 +61,7 @@ class Disaster {
   readonly #clients: Clients;
   readonly #deceptions: Deceptions;
   readonly #stateAudit: StateAudit;
+  readonly #distortions: Distortions;
   #converged = false;
 
   constructor(seed: number, regionCount: 2 | 3) {
@@ -68,7 +70,8 @@ class Disaster {
     this.#platform = new SimulatedPlatform(this.#time, new Chance(seed, 'platform'), regionCount);
     for (const region of regions) void this.#platform.startProgram(region);
     this.#invariants = new Invariants(this.#platform);
-    this.#controllers = new Controllers(this.#platform, this.#invariants, seed);
+    this.#distortions = new Distortions(this.#platform, new Chance(seed, 'distortions'));
+    this.#controllers = new Controllers(this.#platform, this.#invariants, seed, this.#distortions);
     this.#operator = new Operator(this.#platform, this.#invariants, this.#controllers, new Chance(seed, 'operator'));
     this.#clients = new Clients(this.#platform, this.#invariants, new Chance(seed, 'clients'));
     this.#stateAudit = new StateAudit(this.#platform, this.#invariants);
@@ -110,6 +113,7 @@ class Disaster {
     };
     await this.#time.run(this.#deceptions.isAlone ? this.#deceptions.endsAtMs : this.#faults.endsAtMs, afterEach, stop);
     this.#deceptions.end();
+    this.#distortions.end();
     this.#faults.heal();
     this.#controllers.restartAfterMs = () => 100;
     this.#controllers.ensure();
@@ -167,6 +171,7 @@ class Disaster {
       story: [
         JSON.stringify(this.#platform.draw),
         ...this.#faults.happened,
+        ...this.#distortions.happened,
         ...this.#deceptions.happened,
         ...this.#operator.did,
         ...[...mirror.executions.values()].flatMap(({ header, events }) => [

@@ -7,6 +7,8 @@
  *   I3  An automatic failover goes on only where its region was really in trouble for the grace (but for what a watch with these intervals can't see), its target was there as a
  *       standby, the cool-down was over and nothing else was under way.
  *   I4  No event is missing from a journal. A promotion has a durable intent of an execution that is open, happens once per execution, and comes after the fence of the other site has given its proof.
+ *   I7  Writes that were acknowledged are lost by order of a person only with the approvals that the plan asks for.
+ *   bug No line of the log tells of a belief of the program that was broken.
  *   I8  No secret stands in the state, the journal or the log.
  */
 import type { Entry, FakeServer } from '../../src/drivers/postgresql/fake-server.ts';
@@ -17,7 +19,7 @@ import { controllerPlaces, otherRegion, type Region, regions, type SimulatedPlat
 import { hasEnded, type MirroredExecution, placeOf, StateMirror } from './state-mirror.ts';
 
 export interface Violation {
-  readonly invariant: 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8' | 'liveness';
+  readonly invariant: 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8' | 'bug' | 'liveness';
   readonly atMs: number;
   readonly message: string;
 }
@@ -41,6 +43,10 @@ function heldMs(stretches: readonly Stretch[], fromMs: number, toMs: number): nu
 
 /** Under which the platform begins, with the primary that it begins with. */
 const firstEpoch = 1;
+
+/** What the spec names when it names nothing. */
+const approversNeeded = 2;
+const brokenBelief = /BUG_|TypeError|ReferenceError|RangeError/;
 
 /** What a probe at one instant can miss of the instants around it. */
 const missedMs = (draw: SimulatedPlatform['draw']) => 1.1 * draw.everyMs + draw.timeoutMs + 1_000;
@@ -107,6 +113,26 @@ export class Invariants {
 
   checkSecrets(where: string, text: string): void {
     for (const secret of Object.values(secrets)) if (text.includes(secret)) this.violate('I8', `${where} holds a secret`);
+  }
+
+  /** A line of the log: it holds no secret, and tells of no belief of the program that was broken. */
+  checkLine(event: string, text: string): void {
+    this.checkSecrets(`the log line ${event}`, text);
+    if (brokenBelief.test(text)) this.violate('bug', `${event}: ${text}`);
+  }
+
+  /** What a person was shown of writes that are lost has at least two names under it, or the failover was the kind that may lose nothing that it knew of. */
+  #checkApproved(server: FakeServer, execution: MirroredExecution, lost: number): void {
+    const approve = execution.header.plan.steps.filter((step) => step.verb === 'approve').map((step) => step.id);
+    if (lost === 0 || isAutomatic(execution) || approve.length === 0) return;
+    for (const id of approve) {
+      const names = new Set(execution.events.flatMap((event) => (event.type === 'approved' && event.stepId === id ? [event.data.by] : [])));
+      if (names.size < approversNeeded)
+        this.violate(
+          'I7',
+          `${execution.header.id} loses ${lost} writes of ${server.host} with ${names.size} approvals of ${approversNeeded}`,
+        );
+    }
   }
 
   /** Called whenever the world has come to rest after an event. */
@@ -218,6 +244,7 @@ export class Invariants {
     if (lost.length > 0 && isAutomatic(execution) && draw.synchronous)
       this.violate('I2', `${server.host} is promoted without ${lost.length} acknowledged writes, the first ${lost[0]}`);
     this.#checkBudget(server, execution);
+    this.#checkApproved(server, execution, lost.length);
     // What a failover was allowed to lose is not looked for again.
     if (lost.length > 0)
       for (const gone of lost)

@@ -24,6 +24,8 @@ export class Network {
   version = 0;
   /** How many answers get lost. */
   lostShare = 0;
+  /** How many orders are carried out twice. */
+  doubledShare = 0;
   readonly #time: VirtualTime;
   readonly #chance: Chance;
   readonly #usualMs: number;
@@ -79,6 +81,15 @@ export class Network {
     this.dark.clear();
     this.#slow.clear();
     this.lostShare = 0;
+    this.doubledShare = 0;
+  }
+
+  /** An order that may come twice: then it is carried out again at once, and whatever comes of that nobody is told. */
+  async carryOut<T>(act: () => Promise<T>): Promise<T> {
+    if (this.doubledShare === 0 || !this.#chance.happens(this.doubledShare)) return act();
+    const first = await act();
+    await act().catch(() => undefined);
+    return first;
   }
 
   /** Asks, and brings the answer back. `silence` is what the asker makes of it when none comes within the limit. */

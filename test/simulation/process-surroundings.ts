@@ -72,7 +72,7 @@ function byHands(machine: Machine, region: Place, process: SimulatedProcess, { n
             from,
             region,
             shorter,
-            (rest) => act(...args.slice(0, -1), rest),
+            (rest) => network.carryOut(() => act(...args.slice(0, -1), rest)),
             () => unreachable(region),
           );
         });
@@ -109,17 +109,17 @@ export function handsOverNetwork(hands: Hands, region: Place, process: Simulated
     });
   return {
     name: hands.name,
-    run: (command) => reach(command.timeoutMs, command.signal, () => hands.run(command)),
+    run: (command) => reach(command.timeoutMs, command.signal, () => network.carryOut(() => hands.run(command))),
     check: (signal) => reach(10_000, signal, () => hands.check(signal)),
     close: async () => {},
   };
 }
 
-export function netOf(net: Net, process: SimulatedProcess): Net {
+export function netOf(net: Net, process: SimulatedProcess, { network }: Outlook): Net {
   return {
     connectTcp: (target) => process.call(() => net.connectTcp(target)),
     connectUnix: (target) => process.call(() => net.connectUnix(target)),
     http: (request) => process.call(() => net.http(request)),
-    udpExchange: (request) => process.call(() => net.udpExchange(request)),
+    udpExchange: (request) => process.call(() => network.carryOut(() => net.udpExchange(request))),
   };
 }

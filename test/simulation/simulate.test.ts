@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { runDisaster } from './disaster.ts';
 import { keptSeeds } from './kept-seeds.ts';
-import { describeFailure, simulate } from './simulate.ts';
+import { describeFailure, simulate, simulateInProcesses } from './simulate.ts';
 
 const seeds = Array.from({ length: 200 }, (_, place) => place + 1);
 
@@ -40,6 +40,13 @@ describe('the simulator', () => {
     expect(summary).toMatchObject({ disasters: 20, violations: 0, converged: 20 });
     expect(summary.failovers).toBeGreaterThan(5);
     expect(summary.controllerDeaths).toBeGreaterThan(15);
+  });
+
+  it('comes to the same in two processes, whoever plays which seed', async () => {
+    const few = seeds.slice(0, 60);
+    const { perMinute: _one, ...alone } = await simulate(few);
+    const { perMinute: _two, ...together } = await simulateInProcesses(few, 2);
+    expect(together).toEqual(alone);
   });
 
   it('says how a failure is seen again', () => {

@@ -1,5 +1,5 @@
 /**
- * `npm run simulate -- --seeds N [--seed S] [--regions 2|3] [--json] [--story]`: N disasters, or the one of seed S. Exit code 1 when an invariant was violated or a platform did not converge;
+ * `npm run simulate -- --seeds N [--first F] [--seed S] [--regions 2|3] [--processes P] [--json] [--story]`: N disasters, those from seed F on, or the one of seed S. Exit code 1 when an invariant was violated or a platform did not converge;
  * then it prints the seed, the commit and the command that plays it again.
  */
 import { execFileSync } from 'node:child_process';
@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { type DisasterResult, runDisaster } from './disaster.ts';
 import { keptSeeds } from './kept-seeds.ts';
+import { type DisasterOutcome, playInProcesses } from './simulate-chunks.ts';
 
 export interface SimulationSummary {
   readonly disasters: number;
@@ -30,29 +31,67 @@ export async function simulate(
   const traceLimit = Error.stackTraceLimit;
   Error.stackTraceLimit = 0;
   const startedAt = process.cpuUsage();
-  const hash = createHash('sha256');
-  const sum = { violations: 0, converged: 0, failovers: 0, controllerDeaths: 0, virtualMs: 0 };
+  const sum = new Sum();
   for (const seed of seeds) {
     const result = await runDisaster(seed, regionCount);
-    hash.update(result.digest);
-    sum.violations += result.violations.length;
-    sum.converged += result.converged ? 1 : 0;
-    sum.failovers += result.failovers;
-    sum.controllerDeaths += result.crashes;
-    sum.virtualMs += result.virtualMs;
+    sum.add(result);
     onResult(result);
   }
   Error.stackTraceLimit = traceLimit;
-  const { virtualMs, ...counts } = sum;
   const spent = process.cpuUsage(startedAt);
-  return {
-    disasters: seeds.length,
-    ...counts,
-    virtualHours: Number((virtualMs / 3_600_000).toFixed(2)),
-    perMinute: Math.round((seeds.length * 60_000_000) / (spent.user + spent.system)),
-    digest: hash.digest('hex').slice(0, 16),
-  };
+  return sum.summary(spent.user + spent.system);
 }
+
+/** The same over several processes, with the same digest. */
+export async function simulateInProcesses(
+  seeds: readonly number[],
+  processCount: number,
+  onOutcome: (outcome: DisasterOutcome, soFar: number) => void = () => {},
+  regionCount: 2 | 3 = 2,
+): Promise<SimulationSummary> {
+  const sum = new Sum();
+  const spentMicros = await playInProcesses(seeds, regionCount, processCount, (outcome) => {
+    sum.add(outcome);
+    onOutcome(outcome, sum.disasters);
+  });
+  return sum.summary(spentMicros);
+}
+
+class Sum {
+  disasters = 0;
+  #violations = 0;
+  #converged = 0;
+  #failovers = 0;
+  #controllerDeaths = 0;
+  #virtualMs = 0;
+  readonly #hash = createHash('sha256');
+
+  /** In the order of the seeds: the digest is taken over it. */
+  add({ violations, converged, failovers, crashes, virtualMs, digest }: DisasterOutcome): void {
+    this.disasters += 1;
+    this.#violations += violations.length;
+    this.#converged += converged ? 1 : 0;
+    this.#failovers += failovers;
+    this.#controllerDeaths += crashes;
+    this.#virtualMs += virtualMs;
+    this.#hash.update(digest);
+  }
+
+  summary(spentMicros: number): SimulationSummary {
+    return {
+      disasters: this.disasters,
+      violations: this.#violations,
+      converged: this.#converged,
+      failovers: this.#failovers,
+      controllerDeaths: this.#controllerDeaths,
+      virtualHours: Number((this.#virtualMs / 3_600_000).toFixed(2)),
+      perMinute: Math.round((this.disasters * 60_000_000) / spentMicros),
+      digest: this.#hash.digest('hex').slice(0, 16),
+    };
+  }
+}
+
+const progressEvery = 500;
 
 function commit(): string {
   try {
@@ -74,9 +113,14 @@ export function describeFailure(
   return lines.length === 0 ? '' : `${lines.join('')}  npm run simulate -- --seed ${seed}${regionCount === 3 ? ' --regions 3' : ''}\n`;
 }
 
-function seedsOf(values: { readonly seeds?: string | undefined; readonly seed?: string | undefined }): readonly number[] {
+function seedsOf(values: {
+  readonly seeds?: string | undefined;
+  readonly seed?: string | undefined;
+  readonly first?: string | undefined;
+}): readonly number[] {
   if (values.seed !== undefined) return [Number(values.seed)];
   const count = Number(values.seeds ?? 200);
+  if (values.first !== undefined) return Array.from({ length: count }, (_, place) => Number(values.first) + place);
   const kept = keptSeeds.map(({ seed }) => seed);
   const others = Array.from({ length: count }, (_, place) => place + 1).filter((seed) => !kept.includes(seed));
   return [...kept, ...others].slice(0, count);
@@ -87,6 +131,8 @@ async function main(): Promise<void> {
     options: {
       seeds: { type: 'string' },
       seed: { type: 'string' },
+      first: { type: 'string' },
+      processes: { type: 'string', default: '1' },
       regions: { type: 'string', default: '2' },
       json: { type: 'boolean' },
       story: { type: 'boolean' },
@@ -94,8 +140,10 @@ async function main(): Promise<void> {
   });
   const seeds = seedsOf(values);
   const regionCount = Number(values.regions);
-  if ((regionCount !== 2 && regionCount !== 3) || seeds.length === 0 || seeds.some((seed) => !Number.isSafeInteger(seed))) {
-    process.stderr.write('npm run simulate -- --seeds N [--seed S] [--regions 2|3] [--json] [--story]\n');
+  const processCount = Number(values.processes);
+  const isCount = Number.isSafeInteger(processCount) && processCount >= 1 && processCount <= 64 && !(values.story && processCount > 1);
+  if (!isCount || (regionCount !== 2 && regionCount !== 3) || seeds.length === 0 || seeds.some((seed) => !Number.isSafeInteger(seed))) {
+    process.stderr.write('npm run simulate -- --seeds N [--first F] [--seed S] [--regions 2|3] [--processes P] [--json] [--story]\n');
     process.exitCode = 2;
     return;
   }
@@ -106,15 +154,29 @@ async function main(): Promise<void> {
     );
     process.exitCode = 1;
   });
-  const summary = await simulate(
-    seeds,
-    (result) => {
-      current = result;
-      if (result.violations.length > 0) process.stderr.write(describeFailure(result, commit(), regionCount));
-      if (values.story) process.stdout.write(`${result.story.join('\n')}\n`);
-    },
-    regionCount,
-  );
+  const report = (result: DisasterOutcome) => {
+    if (result.violations.length > 0) process.stderr.write(describeFailure(result, commit(), regionCount));
+  };
+  const summary =
+    processCount > 1
+      ? await simulateInProcesses(
+          seeds,
+          processCount,
+          (outcome, soFar) => {
+            report(outcome);
+            if (soFar % progressEvery === 0) process.stderr.write(`${soFar} of ${seeds.length}\n`);
+          },
+          regionCount,
+        )
+      : await simulate(
+          seeds,
+          (result) => {
+            current = result;
+            report(result);
+            if (values.story) process.stdout.write(`${result.story.join('\n')}\n`);
+          },
+          regionCount,
+        );
   if (values.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
   else
     process.stdout.write(

@@ -6,33 +6,37 @@ import type { Json } from '../../src/base/json.ts';
 import type { AnyDriver, DriverCatalog, Site } from '../../src/contracts/driver.ts';
 import type { StepContext, Verb } from '../../src/contracts/verbs.ts';
 import { journalKeys } from '../../src/state/journal.ts';
+import type { Distortions } from './distortions.ts';
 import type { Invariants } from './invariants.ts';
 import type { SimulatedPlatform } from './simulated-platform.ts';
 
 export class VerbAudit {
   readonly #platform: SimulatedPlatform;
   readonly #invariants: Invariants;
+  readonly #distortions: Distortions;
   /** By execution and step, whichever process kept it. */
   readonly #notes = new Map<string, string>();
 
-  constructor(platform: SimulatedPlatform, invariants: Invariants) {
+  constructor(platform: SimulatedPlatform, invariants: Invariants, distortions: Distortions) {
+    this.#distortions = distortions;
     this.#platform = platform;
     this.#invariants = invariants;
   }
 
-  /** The catalog as the process of that name is given it. */
-  over(catalog: DriverCatalog, holder: string): DriverCatalog {
+  /** The catalog as the process of that name, at that place, is given it. */
+  over(catalog: DriverCatalog, holder: string, place: string): DriverCatalog {
     const looks = new Map<string, 'absent'>();
-    return new Map([...catalog].map(([name, driver]) => [name, this.#driver(driver, holder, looks)]));
+    return new Map([...catalog].map(([name, driver]) => [name, this.#driver(driver, holder, place, looks)]));
   }
 
-  #driver(driver: AnyDriver, holder: string, looks: Map<string, 'absent'>): AnyDriver {
+  #driver(driver: AnyDriver, holder: string, place: string, looks: Map<string, 'absent'>): AnyDriver {
     return {
       ...driver,
       open: (context) => {
         const site = driver.open(context);
         const verbs = Object.entries(site.verbs).map(([name, verb]) => [name, this.#verb(name, verb, holder, looks)]);
-        return { ...site, verbs: Object.fromEntries(verbs) as Site['verbs'] };
+        const observe = (signal: AbortSignal) => this.#distortions.told(place, context.region, () => site.observe(signal));
+        return { ...site, ...(driver.kind === 'data' ? { observe } : {}), verbs: Object.fromEntries(verbs) as Site['verbs'] };
       },
     };
   }
