@@ -90,9 +90,13 @@ export class PostgresqlRestorer implements Restorer {
     if (problem) throw fail(problem.code, { message: problem.message, hint: problem.hint, subject: backup.backupId });
     if (!programs) throw fail('HANDS_NO_PROGRAM', { message: `PostgreSQL ${details.major} is not installed` });
     await assertReachable(host, programs, into);
+    const reading = chain.map((each) => interruptible(each, this.#context.signal));
     if (chain.length > 1)
-      await combineChain(chain, { context: this.#context, details, programs, into, directory: `${this.#runDirectory}/chain` });
-    else await unpackBackup(host, backup, details, programs, into, (message) => this.#context.progress(message));
+      await combineChain(reading, { context: this.#context, details, programs, into, directory: `${this.#runDirectory}/chain` });
+    else
+      await unpackBackup(host, interruptible(backup, this.#context.signal), details, programs, into, (message) =>
+        this.#context.progress(message),
+      );
     return new PostgresqlRestoredCopy({
       context: this.#context,
       backup,
@@ -187,6 +191,19 @@ export class PostgresqlRestorer implements Restorer {
     const found = await readNewestCommit(host, programs, archive, way.segments, details.segmentBytes, this.#runDirectory, signal);
     return Math.max(found?.atMs ?? 0, details.consistentByMs);
   }
+}
+
+/** Whoever goes on with an interrupted restore clears what lies there: by then nobody may write into it any more. */
+function interruptible(backup: BackupReader, signal: AbortSignal): BackupReader {
+  return {
+    ...backup,
+    async *readPart(name) {
+      for await (const piece of backup.readPart(name)) {
+        signal.throwIfAborted();
+        yield piece;
+      }
+    },
+  };
 }
 
 const emptyArchive: ArchiveReader = { async *list() {}, fetch: async () => undefined, gaps: async () => [] };
