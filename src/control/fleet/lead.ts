@@ -15,7 +15,7 @@ const courtesyMs = 1_000;
 /** A better one must have been there for so long. */
 const stepDownAfterMs = { urgent: 1_000, exposed: 5_000, distant: 30_000 };
 /** If nobody took it, there is no use in offering it again soon. */
-const betweenOffersMs = { urgent: 10_000, exposed: 600_000, distant: 600_000 };
+const betweenOffersMs = { urgent: 10_000, exposed: 60_000, distant: 60_000 };
 
 export interface LeadParts {
   readonly store: StateStore;
