@@ -117,6 +117,30 @@ describeSystem(['postgresql', 'etcd', 'sshd'], 'three controllers', () => {
     });
   });
 
+  it('a controller of another spec is shown and not counted, and leads nobody anywhere', async () => {
+    const specFile = join(platform.directory, 'other.yaml');
+    const text = await readFile(join(platform.directory, 'fleet.yaml'), 'utf8');
+    await writeFile(specFile, text.replace('grace: 500ms', 'grace: 600ms'));
+    expect(await readFile(specFile, 'utf8')).not.toBe(text);
+    await kill('eu-west-1');
+    const stranger = startHoldfast({ ...whereOf('eu-west-1'), specFile }, ['serve', '--region', 'eu-west-1'], { timeoutMs: 600_000 });
+    const status = await until(
+      'it is told apart',
+      async () => {
+        const seen = await ask('us-east-1', 'status');
+        const found = seen?.fleet?.controllers.find((each: { region: string }) => each.region === 'eu-west-1');
+        return found?.counted === false && /spec/.test(JSON.stringify(found)) ? seen : undefined;
+      },
+      60_000,
+    );
+    expect(status.fleet.controllers.filter((each: { counted: boolean }) => each.counted)).toHaveLength(2);
+    expect(status).toMatchObject({ activeRegion: 'us-east-1', epoch: 1 });
+    await stranger.stop();
+    start('eu-west-1');
+    await settled('eu-west-1', 3);
+    expect((await ask('us-east-1', 'executions')).executions).toEqual([]);
+  });
+
   it('[S1-11] [S1-12] a region dies with its controller in it: the others see it, decide by majority, and fail over', async () => {
     await Promise.all([kill('us-east-1'), platform.kill('us-east-1')]);
     const id = await until('a failover', () => [...serving.values()].map(failoverSeenBy).find((each) => each !== undefined), 30_000);
