@@ -48,8 +48,11 @@ describe('mutants', () => {
     expect(pageOf([harmless], {})).toContain('**0 of 1 are caught.**');
   });
 
-  it('[I1] [I2] [I3] [I4] [I7] [I8] each is noticed at its seed, which is survived without it', { timeout: 600_000 }, async () => {
-    const { missed, unsound } = await playMutants(mutants, { seeds: 2_000, parallel: 2, catches: readCatches(), knownOnly: true });
+  it('[I1] [I2] [I3] [I4] [I7] [I8] each is noticed, at its seed or soon, and the seed is survived without it', {
+    timeout: 600_000,
+  }, async () => {
+    // Where the simulator draws otherwise than it did, a seed tells another story: one that tells the old one is soon found. "npm run simulate:mutants -- --record" keeps it.
+    const { missed, unsound } = await playMutants(mutants, { seeds: 150, parallel: 2, catches: readCatches() });
     expect({ missed, unsound }).toEqual({ missed: [], unsound: [] });
   });
 

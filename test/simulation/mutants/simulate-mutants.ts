@@ -1,6 +1,6 @@
 /**
  * `npm run simulate:mutants -- [--seeds N] [--only NAME] [--parallel N] [--known | --anew] [--record] [--json]`: does the simulator find mistakes that are put in on purpose? Each one is switched on
- * alone, in a process of its own, and has to be noticed by an invariant that is named for it, at a seed no greater than N (2,000); and the same seed has to be survived without it. The
+ * alone, in a process of its own, and has to be noticed by an invariant that is named for it, at a seed up to N (2,000) or at the one that is known; and the same seed has to be survived without it. The
  * seed that noticed it last is played first, then those from 1 on. Exit code 1 when one was missed.
  *
  * `--known` plays for each only the seed that noticed it last; `--anew` forgets those seeds, and looks for the first of each from 1 on. `--record` keeps the seeds that were found, and
@@ -26,7 +26,7 @@ export interface MutantSummary {
 }
 
 export interface MutantOptions {
-  /** The greatest seed. */
+  /** The greatest seed, but for those that are known. */
   readonly seeds: number;
   readonly parallel: number;
   /** Seeds to begin with, by mutant. */
@@ -48,7 +48,7 @@ export async function playMutants(
   const worker = async () => {
     for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
       const known = catches[mutant.name]?.seed;
-      const first = known !== undefined && known <= seeds ? [String(known)] : [];
+      const first = known !== undefined && known <= mostSeeds ? [String(known)] : [];
       const outcome = await play(mutant, knownOnly && first.length > 0 ? first : [...first, `1-${seeds}`]);
       table.push(outcome);
       onOutcome?.(outcome);
