@@ -1,8 +1,6 @@
 /**
  * What every driver of a data store must do, written once and run for each driver on its fake and on the real system. A fake may be trusted only because the same
- * tests pass on the real one.
- *
- * A driver's own test file builds a `DataStoreHarness` and calls `describeDataStore(harness)`. The harness knows the system; the tests know only the contracts and
+ * tests pass on the real one. A driver's own test file builds a `DataStoreHarness` and calls `describeDataStore(harness)`. The harness knows the system; the tests know only the contracts and
  * what a client of the store can see.
  */
 
@@ -12,6 +10,7 @@ import type { Site } from '../../src/contracts/driver.ts';
 import { type Evidence, positionDistance } from '../../src/contracts/observation.ts';
 import type { SalvageReport, SiteVerb } from '../../src/contracts/verbs.ts';
 import type { Host } from '../../src/host/host.ts';
+import { fenceByLease, fenceByLeaseTitle } from './fence-by-lease.ts';
 import { Step } from './step.ts';
 
 /** `east` starts as the primary, `west` as its standby. */
@@ -105,6 +104,7 @@ export function describeDataStore(harness: DataStoreHarness): void {
       });
     describeWatching(harness, withPair);
     describeFencing(harness, withPair);
+    withPair('fence-lease', fenceByLeaseTitle, asynchronous, fenceByLease);
     describePromoting(harness, withPair);
     describeReturning(harness, withPair);
   });
@@ -308,52 +308,6 @@ function describeFencing(harness: DataStoreHarness, withPair: WithPair): void {
       const step = new Step(pair.host, 'fence', { ...quick, lastKnown });
       expect((await step.inspect(east)).state).not.toBe('done');
       await expect(step.apply(east)).rejects.toMatchObject({ code: 'FENCE_NOT_PROVEN' });
-    },
-  );
-
-  withPair(
-    'fence-lease',
-    'a fence at the end of a lease is taken back under the next one, and by nobody who stood still in between',
-    asynchronous,
-    async (pair) => {
-      const east = pair.openSite('east');
-      if (east.fencesByHands !== true) return;
-      const byLease = { byLease: true };
-      const fence = () => new Step(pair.host, 'fence', { survivors: [], clean: false, byHands: true });
-      const thaw = () => new Step(pair.host, 'thaw', byLease);
-      expect(await pair.write('east', 'before')).toBe('acknowledged');
-      expect((await thaw().inspect(east)).state).toBe('done');
-      await fence().run(east);
-      await neverAcknowledges(pair);
-      // An execution does not take such a bar for its own proof: it could be lifted again.
-      await pair.kill('east');
-      expect((await new Step(pair.host, 'fence', quick).inspect(pair.openSite('east'))).state).toBe('absent');
-      await thaw().run(east);
-      expect(await pair.write('east', 'serves again')).toBe('acknowledged');
-      // One who was held up right before it lifts the bar finds another bar there.
-      await fence().run(east);
-      const heldUp = thaw();
-      heldUp.beforeNote = async () => {
-        await fence().run(pair.openSite('east'));
-      };
-      await expect(heldUp.apply(east)).rejects.toMatchObject({ code: 'SYSTEM_REFUSED' });
-      await neverAcknowledges(pair);
-      // What an execution has stopped is started only where a person says so.
-      await pair.kill('east');
-      await new Step(pair.host, 'fence', quick).run(pair.openSite('east'));
-      expect((await thaw().inspect(east)).state).toBe('unknown');
-      await new Step(pair.host, 'thaw', { byLease: true, told: true }).run(east);
-      expect(await pair.write('east', 'told to')).toBe('acknowledged');
-      // Beside another primary never, whoever says so; nor by itself where the other can't be asked.
-      await fence().run(east);
-      await pair.kill('west');
-      await expect(thaw().apply(east)).rejects.toThrow();
-      await pair.boot('west');
-      await new Step(pair.host, 'promote', { epoch: 2, standbys: [] }).run(pair.openSite('west'));
-      await expect(new Step(pair.host, 'thaw', { byLease: true, told: true }).apply(east)).rejects.toMatchObject({
-        code: 'EXECUTION_NOT_ALLOWED',
-      });
-      await neverAcknowledges(pair);
     },
   );
 
