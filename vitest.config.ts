@@ -54,6 +54,7 @@ const fineInPairs = [
   'end-to-end/backup-alarms',
   'end-to-end/backups',
   'end-to-end/bad-input',
+  'end-to-end/brought-back',
   'end-to-end/crash-backups',
   'end-to-end/increments',
   'end-to-end/interrupted',
