@@ -1,6 +1,7 @@
 /** Every driver and every kind of repository there is, by name. Written by "npm run generate" from the folders of src/drivers and src/repositories; changes made here are lost. */
 import type { AnyDriver, DriverCatalog } from './contracts/driver.ts';
 import type { AnyRepositoryBackendFactory, RepositoryCatalog } from './contracts/repository-backend.ts';
+import { driver as argocdDriver } from './drivers/argocd/driver.ts';
 import { driver as dnsRfc2136Driver } from './drivers/dns-rfc2136/driver.ts';
 import { driver as etcdDriver } from './drivers/etcd/driver.ts';
 import { driver as filesDriver } from './drivers/files/driver.ts';
@@ -19,6 +20,7 @@ import { backend as filesystemRepository } from './repositories/filesystem/backe
 import { backend as s3Repository } from './repositories/s3/backend.ts';
 
 const drivers: readonly AnyDriver[] = [
+  argocdDriver,
   dnsRfc2136Driver,
   etcdDriver,
   filesDriver,

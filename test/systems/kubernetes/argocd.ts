@@ -213,7 +213,7 @@ export class ArgoCd {
         };
       const manifest = withParameters(plain, source);
       const live = this.#store.find(kind.resource, manifest.metadata.namespace ?? destination.namespace, manifest.metadata.name);
-      wanted.push({ kind, manifest, live, same: live !== undefined && holds(manifest, live) });
+      wanted.push({ kind, manifest, live, same: live !== undefined && holds(withoutIgnored(manifest, application.spec), live) });
     }
     const own = new Set(wanted.map(({ live }) => live?.metadata.uid));
     const extra = builtInKinds.flatMap((kind) =>
@@ -252,6 +252,16 @@ function withParameters(manifest: Fields, source: Fields): Fields {
   const count = replicas ?? parameter;
   if (count === undefined || (manifest.kind !== 'Deployment' && manifest.kind !== 'StatefulSet')) return manifest;
   return mergePatch(manifest, { spec: { replicas: Number(count) } }) as Fields;
+}
+
+/** Without what the Application was told to pass over: of its pointers the one of replicas is known here. */
+function withoutIgnored(manifest: Fields, spec: Fields): Fields {
+  const ignored = ((spec.ignoreDifferences ?? []) as Fields[]).some(
+    ({ kind, jsonPointers }) => kind === manifest.kind && jsonPointers?.includes('/spec/replicas'),
+  );
+  if (!ignored) return manifest;
+  const { replicas: _, ...rest } = manifest.spec as Fields;
+  return { ...manifest, spec: rest };
 }
 
 /** Everything that the manifest says stands in the object; what it does not say does not matter. */
