@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { errorCatalogue } from '../src/base/error-catalogue.ts';
 import type { AnyDriver } from '../src/contracts/driver.ts';
 import type { AnyRepositoryBackendFactory } from '../src/contracts/repository-backend.ts';
-import { metricChapters } from '../src/control/metrics/metric-definitions.ts';
+import { metricChapters, metricsOfDriver } from '../src/control/metrics/metric-definitions.ts';
 import { specJsonSchema } from '../src/spec/json-schema.ts';
 import { loadDrivers, loadRepositories } from './generate/load-drivers.ts';
 import { findStale, type Output, writeStale } from './generate/outputs.ts';
@@ -42,7 +42,10 @@ export async function generate(root: string): Promise<Generated> {
   add('src/log-identifiers.generated.ts', () => writeLogIdentifiers(withLogs));
   add('docs/errors.md', () => writeErrorReference(errorCatalogue));
   add('docs/reference/drivers.md', () => writeDriverReference(drivers, (name) => existsSync(join(driversFolder, name, 'README.md'))));
-  add('docs/reference/metrics.md', () => writeMetricsReference(metricChapters));
+  const ofDrivers = drivers
+    .filter(({ metrics }) => metrics !== undefined)
+    .map((driver) => ({ title: `Sites of ${driver.title}`, metrics: metricsOfDriver(driver) }));
+  add('docs/reference/metrics.md', () => writeMetricsReference([...metricChapters, ...ofDrivers]));
   add('docs/reference/spec.schema.json', () => writeSpecSchema(drivers, repositories));
   return { outputs, problems };
 }

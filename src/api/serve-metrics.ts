@@ -6,7 +6,6 @@
  */
 import { fail } from '../base/errors.ts';
 import type { ListenAddress } from '../base/listen-address.ts';
-import { metricDefinitions } from '../control/metrics/metric-definitions.ts';
 import type { MetricsReader } from '../control/metrics/metrics-reader.ts';
 import type { Host, HttpAnswer, HttpListener, HttpQuestion } from '../host/host.ts';
 import { expositionType, writeExposition } from './write-exposition.ts';
@@ -39,7 +38,7 @@ export async function answerMetrics(reader: MetricsReader, { method, path }: Htt
       return {
         status: 200,
         headers: { 'content-type': expositionType, 'cache-control': 'no-store' },
-        body: writeExposition(metricDefinitions, await reader.read()),
+        body: writeExposition(reader.definitions, await reader.read()),
       };
     case '/healthz':
       return plain(200, 'ok');

@@ -72,6 +72,8 @@ export interface Driver<C = never, S = never> {
     readonly replication: Replication;
   }): readonly { readonly path: readonly (string | number)[]; readonly message: string; readonly hint: string }[];
   open(context: SiteContext<C, S>): Site;
+  /** Gauges of its own that `Reading.metrics` may hold, each with one sentence on what it tells; they are served with the labels `component` and `region`. */
+  readonly metrics?: Readonly<Record<string, string>>;
   /** Where the system's data can be backed up, archived, restored and proven. */
   readonly backups?: DriverBackups<C, S>;
   /** How a site is brought back from a backup; undefined for one that lacks what that needs, such as hands. */

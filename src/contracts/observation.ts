@@ -94,6 +94,8 @@ export interface Reading {
   readonly faults?: readonly { readonly severity: 'problem' | 'warning'; readonly message: string; readonly hint: string }[];
   /** Anything else worth showing or journalling. */
   readonly facts?: JsonObject;
+  /** Numbers for a monitoring system, by the names that the driver declares in `metrics`. What was not seen at this look is left out, never 0. */
+  readonly metrics?: Readonly<Record<string, number>>;
 }
 
 export interface Observation extends Reading {

@@ -65,7 +65,8 @@ export interface Verb {
  *                                                        a note is kept right before anything is lifted, and refused when the lease may be over; with `told` also the
  *                                                        fence of an execution. Any later fence `byHands` undoes it, whatever is still on its way
  *   await-position  {position: Position}                 -> {position}           this standby has applied everything up to the position
- *   promote         {epoch, standbys: region[]}          -> {position, timeline} this site takes writes, and waits for no standby that is not there
+ *   promote         {epoch, standbys: region[], fence?: FenceProofKind} -> {position, timeline} this site takes writes, and waits for no standby that is not there;
+ *                                                        `fence`: what proved, in a failover, that the former primary takes none. Where it is missing nothing was fenced for this step
  *   follow          {upstream: region, keep: directory?} -> {method}             this site is a live standby of the upstream (rewound or copied anew if need be)
  *   protect         {standbys: region[], mode: 'synchronous'|'asynchronous'} -> {inSync: region[]}   on the primary: the standbys stream, and in synchronous mode acknowledged writes are on one of them
  *   salvage         {survivor: region, since: Position?, into: directory} -> SalvageReport   at a former primary: what it acknowledged that the survivor does not have is kept aside

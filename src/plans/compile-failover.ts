@@ -82,7 +82,7 @@ function takeOverData(frame: Frame, ends: Ends, epochSet: string): { losses: str
       'promote',
       component.name,
       to,
-      { epoch, standbys: [] },
+      { epoch, standbys: [], ...(fenced ? { fence: { $from: fenced, field: 'proof' } } : {}) },
       {
         after: [epochSet, fenced, ...endsOfNeeds(frame, component, ends)],
         why: `${component.name} in ${to} takes the writes`,

@@ -63,6 +63,13 @@ describe.each(names)('the driver %s', (name) => {
     if (!existsSync(join(folder, 'fake.ts'))) expect(readme()).toMatch(/no fake|without a fake/i);
   });
 
+  it('gives its metrics names of its own, as Prometheus wants them', async () => {
+    for (const [name, help] of Object.entries((await read()).metrics ?? {})) {
+      expect(name).toMatch(/^(?!holdfast_)[a-z]+(_[a-z]+)+$/);
+      expect(help, name).toMatch(/^[A-Z0-9].*[^.]$/);
+    }
+  });
+
   it('can open a site, and has a canary only where it keeps data', async () => {
     const { open, hasCanary, kind } = await read();
     expect(open).toBeTypeOf('function');

@@ -1,6 +1,7 @@
 /** Every metric that a controller can tell, each with its type, its meaning and its labels. The reference for people is written from this. */
 import { backupMetricDefinitions } from '../../backups/alarms-metrics.ts';
 import type { MetricDefinition } from '../../base/metric.ts';
+import type { AnyDriver } from '../../contracts/driver.ts';
 
 const gauge = (help: string, ...labels: string[]): MetricDefinition => ({ type: 'gauge', help, labels });
 const counter = (help: string, ...labels: string[]): MetricDefinition => ({ type: 'counter', help, labels });
@@ -69,6 +70,16 @@ export const metricDefinitions: Readonly<Record<string, MetricDefinition>> = {
   ...executionMetrics,
   ...backupMetricDefinitions,
 };
+
+/** What one driver tells beside that of its sites, in the names of its own system. */
+export function metricsOfDriver({ metrics }: Pick<AnyDriver, 'metrics'>): Readonly<Record<string, MetricDefinition>> {
+  return Object.fromEntries(Object.entries(metrics ?? {}).map(([name, help]) => [name, gauge(help, 'component', 'region')]));
+}
+
+/** All that a program with these drivers can tell. */
+export function definitionsWith(drivers: Iterable<Pick<AnyDriver, 'metrics'>>): Readonly<Record<string, MetricDefinition>> {
+  return Object.assign({}, metricDefinitions, ...[...drivers].map(metricsOfDriver));
+}
 
 /** In the order in which people read of them. */
 export const metricChapters: readonly { readonly title: string; readonly metrics: Readonly<Record<string, MetricDefinition>> }[] = [

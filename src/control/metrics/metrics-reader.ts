@@ -6,10 +6,11 @@
  */
 import { computeBackupMetrics } from '../../backups/alarms-metrics.ts';
 import { asHoldfastError } from '../../base/errors.ts';
-import type { MetricSample } from '../../base/metric.ts';
+import type { MetricDefinition, MetricSample } from '../../base/metric.ts';
 import { readAlarmInput } from '../backups/backup-faults.ts';
 import type { Control } from '../control.ts';
 import { ExecutionCounts } from './execution-counts.ts';
+import { definitionsWith } from './metric-definitions.ts';
 import { readStateMetrics } from './state-metrics.ts';
 import { computeWatchMetrics } from './watch-metrics.ts';
 
@@ -37,6 +38,8 @@ interface StateReading {
 export class MetricsReader {
   /** Told of what executions do by whoever runs them. */
   readonly counts = new ExecutionCounts();
+  /** Of everything that it may tell. */
+  readonly definitions: Readonly<Record<string, MetricDefinition>>;
   readonly #control: Control;
   readonly #options: Required<MetricsOptions>;
   readonly #startedAtMs: number;
@@ -48,6 +51,7 @@ export class MetricsReader {
 
   constructor(control: Control, options: MetricsOptions) {
     this.#control = control;
+    this.definitions = definitionsWith(control.parts.catalog.values());
     this.#options = { stateWithinMs: 2_000, stateEveryMs: 1_000, backupsEveryMs: 60_000, ...options };
     this.#startedAtMs = control.parts.host.clock.nowMs();
   }

@@ -48,6 +48,8 @@ function siteMetrics(labels: Labels, observation: Observation | undefined, failu
   ];
   if (!observation) return samples;
   const add = (name: string, value: number) => void samples.push({ name, labels, value });
+  // Of the newest look only: what it did not see is not known any more.
+  for (const [name, value] of Object.entries(observation.metrics ?? {})) add(name, value);
   if (observation.role !== undefined) samples.push(...oneOf('holdfast_site_role', labels, 'role', roles, observation.role));
   add('holdfast_site_failures', observation.failures);
   add('holdfast_site_observed_timestamp_seconds', seconds(observation.atMs));
