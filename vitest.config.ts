@@ -48,6 +48,9 @@ const onlyReal = [
   'state-store-etcd',
 ].map((name) => `test/conformance/${name}.test.ts`);
 
+/** They play the part of a cluster, and wait for its pods: what takes seconds is left out of the quick gate. */
+const waitForPods = ['kubernetes-api', 'kubernetes-config', 'kubernetes-workload'].map((name) => `test/conformance/${name}.test.ts`);
+
 /** Each has servers and directories of its own, waits for them most of the time, and measures no second or two. Whatever is not named here has the machine for itself. */
 const fineInPairs = [
   'docs/commands',
@@ -139,7 +142,7 @@ export default defineConfig({
           ...order.waiting,
           name: 'conformance',
           include: ['test/conformance/**/*.test.ts'],
-          exclude: fakesOnly ? onlyReal : [],
+          exclude: fakesOnly ? [...onlyReal, ...waitForPods] : [],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           // Real servers on a machine that others use too: one more try, which the closing lines name.

@@ -1,4 +1,6 @@
 /** The workload suite on deployments and stateful sets, and what is special to them: zones, quotas, rollouts, autoscalers, Argo CD, lost nodes. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Secret } from '../../src/base/secret.ts';
 import type { AnyDriver } from '../../src/contracts/driver.ts';
@@ -140,11 +142,13 @@ describe('a deployment (stand-in)', () => {
     await site.observe(probe());
     cluster.settings.podReadyMs = 150;
     cluster.seen.splice(0);
+    const crashedMs = performance.now();
     cluster.crashPod('shop', podsOf(cluster, 'shop', 'api')[0]?.name as string);
     await waitUntil(() => object().status.readyReplicas === 2, 'one to be missing');
     expect(await site.observe(probe())).toMatchObject({ health: 'up', replicas: { wanted: 3, ready: 2 } });
     await waitUntil(() => object().status.readyReplicas === 3, 'all again');
     expect((await site.observe(probe())).replicas).toEqual({ wanted: 3, ready: 3 });
+    expect(performance.now() - crashedMs).toBeLessThan(120_000);
     expect(cluster.seen.filter(({ method }) => method !== 'GET')).toEqual([]);
   });
 
@@ -155,11 +159,13 @@ describe('a deployment (stand-in)', () => {
       facts: { zones: { 'eu-central-1a': 1, 'eu-central-1b': 1, 'eu-central-1c': 1 } },
       faults: [],
     });
+    const lostMs = performance.now();
     cluster.setNodeReady('worker-1', false);
     await waitUntil(
       () => podsOf(cluster, 'shop', 'api').filter(({ ready, node }) => ready && node !== 'worker-1').length === 3,
       'the pods elsewhere',
     );
+    expect(performance.now() - lostMs).toBeLessThan(300_000);
     const reading = await site.observe(probe());
     expect(Object.keys((reading.facts as Fields).zones).sort()).toEqual(['eu-central-1b', 'eu-central-1c']);
     expect(reading.faults?.[0]?.message).toContain('ready pods are in 2 of the 3 zones wanted');
@@ -178,6 +184,28 @@ describe('a deployment (stand-in)', () => {
     expect(await runStep(host, later, 'scale', { size: 'full' }, newJournal(4))).toMatchObject({ wanted: 5, previous: 0 });
     await waitUntil(() => podsOf(cluster, 'shop', 'api').length === 5, 'all five');
     expect(object().metadata.annotations).not.toHaveProperty('holdfast.dev/full-replicas');
+  });
+
+  it('[S4-26] is up only while its service answers as it should, however many pods are ready', async () => {
+    await run(2);
+    let healthy = true;
+    const service = createServer((_, response) => response.end(JSON.stringify({ status: healthy ? 'healthy' : 'degraded' })));
+    await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
+    try {
+      const url = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+      const smoke = [{ path: '/anything', expect: { json: { status: 'healthy' } } }];
+      const site = open({ health: { path: '/health', json: { status: 'healthy' } }, smoke }, { service: { url } });
+      expect(await site.observe(probe())).toMatchObject({ health: 'up', replicas: { wanted: 2, ready: 2 } });
+      expect(await runStep(host, site, 'check', {})).toMatchObject({ detail: expect.stringContaining('1 smoke checks passed') });
+      healthy = false;
+      expect(await site.observe(probe())).toMatchObject({ health: 'down', evidence: { kind: 'wrong-answer' }, replicas: { ready: 2 } });
+      expect(await site.verbs['await-ready']?.inspect({ size: 'full', share: 1 }, stepContext(host, newJournal()))).toMatchObject({
+        state: 'pending',
+      });
+      expect(await site.verbs.check?.inspect({}, stepContext(host, newJournal()))).toMatchObject({ state: 'pending' });
+    } finally {
+      await new Promise((resolve) => service.close(resolve));
+    }
   });
 
   it('will not guess how many there were', async () => {

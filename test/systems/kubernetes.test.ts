@@ -8,6 +8,9 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { driver as workloads } from '../../src/drivers/kubernetes-deployment/driver.ts';
+import { clusterHost, openAt } from '../conformance/kubernetes-world.ts';
+import { runStep } from '../conformance/step-runner.ts';
 import { everything } from './kubernetes/access.ts';
 import type { Fields } from './kubernetes/fields.ts';
 import { deployment, podsOf, statefulSet, waitUntil } from './kubernetes/furniture.ts';
@@ -190,6 +193,15 @@ describeSystem('kubectl', 'a cluster (stand-in), driven by kubectl', () => {
     await waitUntil(() => valueNow() === 'postgres://primary', 'the first sync');
     expect(await kubectl('-n shop set env deployment/llm-agent-service DATABASE_URL=postgres://recovered')).toMatchObject({ code: 0 });
     await waitUntil(() => valueNow() === 'postgres://primary', 'Argo CD to undo it');
+  });
+
+  it('[S3-12] reads back what Holdfast has set', async () => {
+    cluster.add('deployments', 'shop', deployment('shop', 'genai-api', 2));
+    const site = openAt(workloads, { namespace: 'shop', name: 'genai-api', 'full-replicas': 10 }, { east: { kubeconfig } });
+    await runStep(clusterHost, site, 'scale', { size: 'full' });
+    expect((await kubectl('-n shop get deployment genai-api -o jsonpath={.spec.replicas}')).stdout).toBe('10');
+    expect(await kubectl('-n shop rollout status deployment/genai-api --timeout=20s')).toMatchObject({ code: 0 });
+    expect(await runStep(clusterHost, site, 'await-ready', { size: 'full', share: 1 })).toEqual({ wanted: 10, ready: 10 });
   });
 
   it('knows a kind only once its definition is there', async () => {
