@@ -4,6 +4,7 @@
  * The core chooses the backup, restores and recovers it beside, and keeps what was at the site before; the driver knows how its system is stopped and started. Every call may come again
  * after a crash, and must then go on from where it finds things.
  */
+import type { Json } from '../base/json.ts';
 import type { BackupReader, RecoveryTarget } from './backup.ts';
 import type { StepContext } from './verbs.ts';
 
@@ -26,12 +27,15 @@ export interface CallsReturn {
   /** Whether the site holds what the restore of this id brought; it keeps the id where its system can. */
   holds(restoreId: string, step: StepContext): Promise<boolean>;
   /** Brings the content of the backup into the site and leaves the id there, last. A site that holds other content: RESTORE_TARGET_NOT_EMPTY. */
-  bring(
-    backup: BackupReader,
-    target: RecoveryTarget,
-    restoreId: string,
-    step: StepContext & { readonly workDirectory: string },
-  ): Promise<void>;
+  bring(backup: BackupReader, target: RecoveryTarget, restoreId: string, step: BringStep): Promise<void>;
+}
+
+export interface BringStep extends StepContext {
+  readonly workDirectory: string;
+  /** What an earlier `bring` of this very step has kept, or undefined: tells content of ours that is not marked yet from content of others. */
+  readonly own?: Json | undefined;
+  /** Makes it durable. */
+  keepOwn(kept: Json): Promise<void>;
 }
 
 export type SiteReturn = DirectoryReturn | CallsReturn;

@@ -212,8 +212,11 @@ export interface Net {
   socketWithBuffer?(bufferBytes: number): SocketWithBuffer;
   /** Connections are kept open between requests to the same origin. */
   http(request: HttpRequest): Promise<HttpResponse>;
-  /** For answers too large to be held. `timeoutMs` is for the head, and again for each piece of the body. On a connection of its own. */
-  httpStream?(request: Omit<HttpRequest, 'maxBodyBytes'>): Promise<HttpStream>;
+  /**
+   * For answers and bodies too large to be held. `timeoutMs` is for the head, and again for each piece of the body, in either direction. `input` instead of `body`: read no faster than
+   * the other side takes it; where it fails the request is cut off, and its error is thrown. On a connection of its own.
+   */
+  httpStream?(request: Omit<HttpRequest, 'maxBodyBytes'> & { readonly input?: AsyncIterable<Uint8Array> }): Promise<HttpStream>;
   /** Sends one datagram and waits for the first answer that `accept` takes. */
   udpExchange(request: {
     host: string;

@@ -7,7 +7,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import { fail } from '../../base/errors.ts';
-import type { JsonObject } from '../../base/json.ts';
+import type { Json, JsonObject } from '../../base/json.ts';
 import type { RecoveryTarget } from '../../contracts/backup.ts';
 import type { CallsReturn, DirectoryReturn, SiteReturn } from '../../contracts/site-return.ts';
 import type { Inspection, StepContext, Verb } from '../../contracts/verbs.ts';
@@ -22,6 +22,8 @@ interface Note extends JsonObject {
   readonly choice: RecoveryChoice & JsonObject;
   /** Where what was at the site goes; of a site that is a directory. */
   readonly before?: string;
+  /** What the driver keeps of its calls; of a site that takes its content by calls. */
+  readonly own?: Json;
 }
 
 interface Work {
@@ -112,13 +114,15 @@ async function inspectCalls(work: Work, site: CallsReturn, context: StepContext)
   return { state: 'done', output: { component: work.component, region: work.region, repository, backupId, reachedAtMs: consistentAtMs } };
 }
 
-async function bringByCalls(work: Work, site: CallsReturn, { choice }: Note, context: StepContext): Promise<void> {
+async function bringByCalls(work: Work, site: CallsReturn, note: Note, context: StepContext): Promise<void> {
   const { parts, component } = work;
+  const { choice, own } = note;
   const repository = await parts.repository(choice.repository);
   const scratch = scratchPath(parts.scratchDirectory, parts.spec.name, scratchNameFor(context.executionId, component));
   await withScratch(parts.host, scratch, async (workDirectory) => {
     const backup = await repository.openBackup(component, choice.backupId);
-    await site.bring(backup, choice.target, restoreId(work, context), { ...context, workDirectory });
+    const keepOwn = (kept: Json): Promise<void> => context.keepNote({ ...note, own: kept });
+    await site.bring(backup, choice.target, restoreId(work, context), { ...context, workDirectory, own, keepOwn });
   });
 }
 

@@ -102,3 +102,39 @@ test('ends when it is aborted, and when the reader stops', async () => {
   }
   await expect.poll(() => closed).toBe(2);
 });
+
+test('sends what is too large to be held, past the time-out while it moves, and hears an early no', async () => {
+  let gotBytes = 0;
+  const url = await serve((request, response) => {
+    request.on('data', (data: Buffer) => {
+      gotBytes += data.length;
+    });
+    request.on('end', () => response.end(String(gotBytes)));
+  });
+  const pieces = async function* (everyMs = 0): AsyncIterable<Uint8Array> {
+    for (let at = 0; at < 8; at += 1) {
+      await new Promise((resolve) => setTimeout(resolve, everyMs));
+      yield Buffer.alloc(1_048_576);
+    }
+  };
+  const { body } = await open({ method: 'POST', url, input: pieces(100), timeoutMs: 600 });
+  expect(String(await readAll(body))).toBe(String(8 * 1_048_576));
+  const refusing = await serve((_request, response) => void response.writeHead(403).end('no'));
+  const refused = await open({ method: 'POST', url: refusing, input: pieces(), timeoutMs: 2_000 });
+  expect([refused.status, String(await readAll(refused.body))]).toEqual([403, 'no']);
+});
+
+test('an input that fails cuts the request off, and its error is thrown', async () => {
+  let wasWhole = false;
+  const url = await serve((request) => {
+    request.resume().on('end', () => {
+      wasWhole = true;
+    });
+  });
+  const broken = async function* (): AsyncIterable<Uint8Array> {
+    yield Buffer.alloc(10);
+    throw new HoldfastError('BACKUP_DAMAGED', { message: 'a piece is wrong' });
+  };
+  expect((await failureOf(open({ method: 'POST', url, input: broken(), timeoutMs: 2_000 }))).code).toBe('BACKUP_DAMAGED');
+  expect(wasWhole).toBe(false);
+});

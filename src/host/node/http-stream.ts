@@ -4,14 +4,16 @@
  * Invariant: the time-out covers the wait for the head, and each wait for a piece of the body; a consumer that is slow is not counted. The connection does not outlive the
  * reading: it is closed at the end, on failure, on abort, and when the consumer stops.
  */
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { fail } from '../../base/errors.ts';
 import type { HttpRequest, HttpStream } from '../host.ts';
 import { flatten, parseUrl, trustOptions } from './http.ts';
 import { netError, netInterrupted, netTimeout } from './net-errors.ts';
 
-export async function httpStream(request: Omit<HttpRequest, 'maxBodyBytes'>): Promise<HttpStream> {
+type StreamRequest = Omit<HttpRequest, 'maxBodyBytes'> & { readonly input?: AsyncIterable<Uint8Array> };
+
+export async function httpStream(request: StreamRequest): Promise<HttpStream> {
   const url = parseUrl(request.url);
   const name = `${url.protocol}//${url.host}`;
   const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -36,9 +38,26 @@ export async function httpStream(request: Omit<HttpRequest, 'maxBodyBytes'>): Pr
       begun.on('error', () => {});
       resolve(begun);
     });
-    outgoing.end(body);
+    if (request.input === undefined) outgoing.end(body);
+    else void send(outgoing, request.input, () => void (response === undefined && !outgoing.destroyed && timer.refresh()));
   });
   return { status: incoming.statusCode ?? 0, headers: flatten(incoming.headers), body: piecesOf(incoming, name, request.timeoutMs) };
+}
+
+/** An answer that comes before all was sent is taken as it is: whoever refuses need not read to the end. */
+async function send(outgoing: ClientRequest, input: AsyncIterable<Uint8Array>, onTaken: () => void): Promise<void> {
+  const closed = new Promise<void>((resolve) => outgoing.once('close', () => resolve()));
+  try {
+    for await (const piece of input) {
+      if (outgoing.destroyed) return;
+      // A write that fails ends the request by its event `error`.
+      await Promise.race([new Promise<void>((resolve) => outgoing.write(piece, () => resolve())), closed]);
+      onTaken();
+    }
+    outgoing.end();
+  } catch (error) {
+    outgoing.destroy(error as Error);
+  }
 }
 
 async function* piecesOf(incoming: IncomingMessage, name: string, timeoutMs: number): AsyncIterable<Uint8Array> {
