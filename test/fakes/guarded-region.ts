@@ -232,6 +232,8 @@ export class GuardedRegion {
   guardsStarted = 0;
   /** Fails the trial of the hands from now on. */
   handsBroken = false;
+  /** How long a look by hands takes from now on. */
+  lookMs = 0;
   readonly #options: Required<GuardedRegionOptions>;
   readonly #fencer: RegionFencer;
   #holder: string | undefined;
@@ -272,6 +274,7 @@ export class GuardedRegion {
     };
     return {
       inspect: async (want, context) => {
+        if (this.lookMs > 0) await this.#options.clock.sleep(this.lookMs);
         const seen = await verb.inspect(want, await pass(context));
         await process?.gate();
         return seen;

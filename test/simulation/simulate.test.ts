@@ -18,8 +18,8 @@ describe('the simulator', () => {
     expect(new Set(first).size).toBe(first.length);
   });
 
-  it.each(keptSeeds)('seed $seed: $story', async ({ seed }) => {
-    const { violations, converged, story } = await runDisaster(seed);
+  it.each(keptSeeds)('seed $seed: $story', async ({ seed, regions }) => {
+    const { violations, converged, story } = await runDisaster(seed, regions);
     expect(violations, story.join('\n')).toEqual([]);
     expect(converged).toBe(true);
   });

@@ -117,11 +117,12 @@ function seedsOf(values: {
   readonly seeds?: string | undefined;
   readonly seed?: string | undefined;
   readonly first?: string | undefined;
+  readonly regions: string;
 }): readonly number[] {
   if (values.seed !== undefined) return [Number(values.seed)];
   const count = Number(values.seeds ?? 200);
   if (values.first !== undefined) return Array.from({ length: count }, (_, place) => Number(values.first) + place);
-  const kept = keptSeeds.map(({ seed }) => seed);
+  const kept = keptSeeds.filter(({ regions = 2 }) => regions === Number(values.regions)).map(({ seed }) => seed);
   const others = Array.from({ length: count }, (_, place) => place + 1).filter((seed) => !kept.includes(seed));
   return [...kept, ...others].slice(0, count);
 }

@@ -239,6 +239,54 @@ describe('the keeper of a primary lease', () => {
     expect(await store.readLease('primary/east')).toBeUndefined();
   });
 
+  it('takes the lease once a fence is quick again: a slow moment keeps the region from it for no longer than a turn and a trial', async () => {
+    const clock = fakeClock(Date.UTC(2026, 0, 1));
+    const store = memoryState(clock).open();
+    await ensurePlatformState(store, 'orders', 'east');
+    const east = new GuardedRegion({ region: 'east', clock, store, serving: true, ttlMs: 3_000, renewEveryMs: 1_000 });
+    east.lookMs = 264;
+    east.keeper.start();
+    await clock.advance(10_000);
+    expect(east.keeper.state).toBe('idle');
+    expect(await store.readLease('primary/east')).toBeUndefined();
+    east.lookMs = 0;
+    await clock.advance(2_000);
+    expect(east.keeper.state).toBe('held');
+    expect((await readGuardRecord(store, 'east'))?.record).toMatchObject({ marginMs: 600, triedMs: 0 });
+    expect(east.guardsStarted).toBe(1);
+  });
+
+  it('tries the hands again a minute after a slow trial, under the lease that it holds, and shortens the margin without a gap', async () => {
+    const clock = fakeClock(Date.UTC(2026, 0, 1));
+    const store = memoryState(clock).open();
+    await ensurePlatformState(store, 'orders', 'east');
+    const east = new GuardedRegion({ region: 'east', clock, store, serving: true });
+    east.lookMs = 264;
+    east.keeper.start();
+    await clock.advance(3_000);
+    const before = await readGuardRecord(store, 'east');
+    expect(before?.record).toMatchObject({ marginMs: 6 * 264 + 250, components: ['orders'] });
+    east.lookMs = 0;
+    await clock.advance(50_000);
+    expect((await readGuardRecord(store, 'east'))?.revision).toBe(before?.revision);
+    await clock.advance(15_000);
+    const after = await readGuardRecord(store, 'east');
+    expect(after?.record).toMatchObject({ marginMs: 1_000, token: before?.record.token, components: ['orders'] });
+    expect([east.keeper.state, east.serving, east.guardsStarted]).toEqual(['held', true, 1]);
+  });
+
+  it('a guard that takes the place of another one and finds the hands slow is armed earlier, by the margin that it needs', async () => {
+    const world = await start();
+    world.east.lookMs = 264;
+    world.east.killGuard();
+    await world.clock.advance(4_000);
+    expect((await readGuardRecord(world.store, 'east'))?.record.marginMs).toBe(6 * 264 + 250);
+    world.east.killController();
+    const { freeAtMs, serving } = await whenFree(world);
+    expect(serving).toBe(false);
+    expect(freeAtMs - (world.east.fencedAtMs ?? 0)).toBeGreaterThan(1_000);
+  });
+
   it('covers nothing whose hands do not work', async () => {
     const clock = fakeClock(0);
     const store = memoryState(clock).open();

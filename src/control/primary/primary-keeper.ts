@@ -20,6 +20,7 @@ import type { Clock, Log } from '../../host/host.ts';
 import { readPlatformState } from '../../state/platform-state.ts';
 import type { GuardLink } from './guard-link.ts';
 import { type FenceReport, steadyMs } from './guard-messages.ts';
+import { computeMarginMs, isTrialStale } from './lease-margin.ts';
 import { type GuardRecord, guardRecordChange, primaryKeys, readBar, readGuardRecord } from './primary-records.ts';
 import type { RegionFencer } from './region-fencer.ts';
 import { RegionReturn } from './region-return.ts';
@@ -48,10 +49,6 @@ export type KeeperState = 'idle' | 'held' | 'fencing' | 'away';
 
 /** How long the guard may take for a fence that it was told of, as a part of the margin, before this process fences as well. */
 const guardShare = 0.25;
-const marginShare = 0.2;
-/** A fence is a look, two or three commands and another look, on a machine that may be busier by then than when the hands were tried. */
-const looksPerFence = 6;
-const spareMs = 250;
 const releaseTimeoutMs = 1_000;
 const retryPauseMs = 100;
 
@@ -63,6 +60,8 @@ export class PrimaryKeeper {
   #lease: Lease | undefined;
   #deadlineMs = 0;
   #marginMs = 0;
+  /** By the steady clock: when the guard tried its hands last. */
+  #triedAtMs = 0;
   /** What the guard that was armed last covers, and the record names. */
   #covered: readonly string[] = [];
   #opening: Promise<GuardLink> | undefined;
@@ -240,7 +239,7 @@ export class PrimaryKeeper {
   async #take(): Promise<void> {
     const { store, region, ttlMs, clock, log } = this.#parts;
     const guard = await this.#ensureGuard();
-    this.#marginMs = this.#computeMarginMs(guard);
+    this.#takeMargin(guard);
     const inherited = guard.found.state === 'armed' ? guard.found : undefined;
     const holder = inherited ? inherited.holder : await this.#parts.holder.ensure();
     const sentMs = steadyMs(clock);
@@ -280,19 +279,20 @@ export class PrimaryKeeper {
     });
   }
 
-  #computeMarginMs(guard: GuardLink): number {
-    const { ttlMs, renewEveryMs, region } = this.#parts;
-    const fenceMs = looksPerFence * guard.trial.tookMs + spareMs;
-    const marginMs = Math.ceil(Math.max(ttlMs * marginShare, fenceMs));
-    const leastMs = marginMs + 2 * renewEveryMs;
-    if (ttlMs < leastMs)
-      throw fail('PRIMARY_TTL_TOO_SMALL', {
-        subject: region,
-        message: `fencing ${region} takes up to ${fenceMs} ms and the lease is renewed every ${renewEveryMs} ms: a time to live of ${ttlMs} ms is too short`,
-        hint: `Set controllers.ttl to at least ${leastMs} ms.`,
-        details: { fenceMs, ttlMs, leastMs },
-      });
-    return marginMs;
+  /** Where the newest trial leaves no room, the hands are tried again at the next turn. */
+  #takeMargin(guard: GuardLink): void {
+    try {
+      this.#marginMs = computeMarginMs({ ...this.#parts, triedMs: guard.trial.tookMs });
+    } catch (thrown) {
+      this.#leaveGuard();
+      throw thrown;
+    }
+  }
+
+  /** It stays as it is, armed or not; opened anew, it tries its hands. */
+  #leaveGuard(): void {
+    this.#guard?.close();
+    this.#guard = undefined;
   }
 
   async #ensureGuard(): Promise<GuardLink> {
@@ -305,8 +305,10 @@ export class PrimaryKeeper {
     const guard = await this.#opening;
     if (this.#guard === guard) return guard;
     this.#guard = guard;
+    this.#triedAtMs = steadyMs(this.#parts.clock);
     guard.onEnd((end) => {
-      if (end === 'replaced' && this.#guard === guard) this.#goAway();
+      if (this.#guard !== guard) return;
+      if (end === 'replaced') this.#goAway();
       this.#wake();
     });
     return guard;
@@ -322,10 +324,8 @@ export class PrimaryKeeper {
   }
 
   async #dismissGuard(): Promise<void> {
-    const guard = this.#guard;
-    this.#guard = undefined;
-    await guard?.dismiss().catch((thrown: unknown) => this.#say('warn', 'primary.guard-stays', asHoldfastError(thrown).message));
-    guard?.close();
+    await this.#guard?.dismiss().catch((thrown: unknown) => this.#say('warn', 'primary.guard-stays', asHoldfastError(thrown).message));
+    this.#leaveGuard();
   }
 
   // ---- held
@@ -348,9 +348,8 @@ export class PrimaryKeeper {
       return;
     }
     if (this.#leftMs === 0) return await this.#lose('the lease was renewed too late');
-    const deadlineMs = sentMs + ttlMs - this.#marginMs;
-    if (!(await this.#arm(deadlineMs))) return;
-    this.#deadlineMs = deadlineMs;
+    if (isTrialStale(this.#marginMs, ttlMs, steadyMs(clock) - this.#triedAtMs)) this.#leaveGuard();
+    if (!(await this.#arm(sentMs))) return;
     if (!this.#isRecorded) await within(clock, this.#leftMs, this.#record());
     await within(clock, this.#leftMs, this.#look());
     // What is started must be known to be covered by this lease.
@@ -358,19 +357,21 @@ export class PrimaryKeeper {
   }
 
   /** False where the lease is over for us. A guard that is gone is replaced while there is time. */
-  async #arm(deadlineMs: number): Promise<boolean> {
-    const { clock, log, region } = this.#parts;
+  async #arm(sentMs: number): Promise<boolean> {
+    const { clock, log, region, ttlMs } = this.#parts;
     const lease = this.#lease as Lease;
     for (;;) {
       try {
         if (this.#guard === undefined || this.#guard.end === 'gone') {
-          log.warn('primary.guard-gone', { region });
+          if (this.#guard) log.warn('primary.guard-gone', { region });
           this.#isRecorded = false;
           this.#guard = undefined;
-          await within(clock, this.#leftMs, this.#ensureGuard());
+          this.#takeMargin(await within(clock, this.#leftMs, this.#ensureGuard()));
         }
         const guard = this.#guard as unknown as GuardLink;
+        const deadlineMs = sentMs + ttlMs - this.#marginMs;
         await guard.arm(lease.token, lease.holder, deadlineMs);
+        this.#deadlineMs = deadlineMs;
         this.#covered = guard.trial.covered;
         return true;
       } catch (thrown) {
@@ -382,8 +383,7 @@ export class PrimaryKeeper {
         }
         log.warn('primary.guard-trouble', { region, code: error.code, message: error.message });
         // One that does not answer is taken for gone: opening ends it, and starts another.
-        this.#guard?.close();
-        this.#guard = undefined;
+        this.#leaveGuard();
         await clock.sleep(Math.min(retryPauseMs, this.#leftMs));
       }
     }
@@ -433,8 +433,7 @@ export class PrimaryKeeper {
     await within(clock, this.#leftMs, this.#record([]));
     assert(this.#guard, 'what is held has a guard');
     await this.#guard.dismiss();
-    this.#guard.close();
-    this.#guard = undefined;
+    this.#leaveGuard();
     await this.#giveUp();
   }
 
