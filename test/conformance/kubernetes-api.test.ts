@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Secret } from '../../src/base/secret.ts';
 import { driver } from '../../src/drivers/kubernetes-deployment/driver.ts';
+import { driver as nodes } from '../../src/drivers/kubernetes-nodes/driver.ts';
 import { everything } from '../systems/kubernetes/access.ts';
 import { deployment, podsOf, waitUntil } from '../systems/kubernetes/furniture.ts';
 import { type KubernetesStandIn, operatorToken, startKubernetes } from '../systems/kubernetes/kubernetes.ts';
@@ -87,6 +88,9 @@ describe('reaching a cluster (stand-in)', () => {
     expect((await site.observe(probe())).health).toBe('up');
     expect((await site.observe(probe())).health).toBe('up');
     expect(await host.files.readText(calls)).toBe('x\n');
+    // Four requests at once.
+    expect((await openAt(nodes, {}, { east: { kubeconfig } }).observe(probe())).health).toBe('up');
+    expect(await host.files.readText(calls)).toBe('x\nx\n');
     const failing = await write('failing-plug-in', (config) => {
       of(config).config.users[0].user = { exec: { command: 'sh', args: ['-c', 'echo expired >&2; exit 1'] } };
     });
@@ -112,6 +116,16 @@ describe('reaching a cluster (stand-in)', () => {
       health: 'unknown',
       evidence: { kind: 'error', detail: expect.stringContaining(words) },
     });
+  });
+
+  it('takes up a token that was changed in the kubeconfig, once the old one is not accepted any more', async () => {
+    const kubeconfig = await write('changed', (config) => {
+      of(config).user.token = 'ended';
+    });
+    const site = open({ kubeconfig });
+    expect((await site.observe(probe())).evidence.kind).toBe('not-allowed');
+    await write('changed', () => {});
+    expect((await site.observe(probe())).health).toBe('up');
   });
 
   it('says which options contradict each other', () => {

@@ -203,7 +203,11 @@ export class KubernetesClient {
     } catch (error) {
       throw changes ? lostAnswer(error, `${method} ${path}`) : error;
     }
-    if (response.status === 401) access.forgetToken();
+    if (response.status === 401) {
+      access.forgetToken();
+      // Credentials that were changed in the kubeconfig count from the next request on.
+      this.#access = undefined;
+    }
     return this.#read(path, response, changes);
   }
 

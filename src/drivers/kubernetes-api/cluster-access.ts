@@ -146,9 +146,15 @@ function tokenFromProgram(
         : Math.max(0, parseInstantMs(expirationTimestamp) - host.clock.nowMs() - tokenFreshMs);
     return { token: new Secret(token, `token of ${exec.command}`), untilMs: host.clock.monotonicMs() + leftMs };
   };
+  let asking: Promise<KeptToken> | undefined;
   return {
     readToken: async (signal) => {
-      if (kept === undefined || host.clock.monotonicMs() >= kept.untilMs) kept = await ask(signal);
+      if (kept !== undefined && host.clock.monotonicMs() < kept.untilMs) return kept.token;
+      // Requests of one moment share one run of the program.
+      asking ??= ask(signal).finally(() => {
+        asking = undefined;
+      });
+      kept = await asking;
       return kept.token;
     },
     forgetToken: () => {
