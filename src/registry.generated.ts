@@ -14,6 +14,7 @@ import { driver as kubernetesStatefulsetDriver } from './drivers/kubernetes-stat
 import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
 import { driver as processDriver } from './drivers/process/driver.ts';
 import { driver as redisDriver } from './drivers/redis/driver.ts';
+import { driver as route53Driver } from './drivers/route53/driver.ts';
 import { driver as shellDriver } from './drivers/shell/driver.ts';
 import { driver as veleroDriver } from './drivers/velero/driver.ts';
 import { backend as filesystemRepository } from './repositories/filesystem/backend.ts';
@@ -33,6 +34,7 @@ const drivers: readonly AnyDriver[] = [
   postgresqlDriver,
   processDriver,
   redisDriver,
+  route53Driver,
   shellDriver,
   veleroDriver,
 ];
