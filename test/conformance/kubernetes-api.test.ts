@@ -210,6 +210,28 @@ describe('a cluster (stand-in) that does not answer as it should', () => {
     });
   });
 
+  it('is as well as it is where an Application keeps it that may not be read, says so, and is not changed', async () => {
+    cluster.add('customresourcedefinitions', undefined, {
+      metadata: { name: 'applications.argoproj.io' },
+      spec: { group: 'argoproj.io', names: {}, scope: 'Namespaced', versions: [] },
+    });
+    const kept = deployment('shop', 'kept', 1);
+    cluster.add('deployments', 'shop', {
+      ...kept,
+      metadata: { ...kept.metadata, annotations: { 'argocd.argoproj.io/tracking-id': 'shop:apps/Deployment:shop/kept' } },
+    });
+    await waitUntil(() => podsOf(cluster, 'shop', 'kept').some(({ ready }) => ready), 'its pod');
+    const site = openAt(driver, { namespace: 'shop', name: 'kept', 'full-replicas': 4 }, { east: withToken('narrow-token') });
+    expect(await site.observe(probe())).toMatchObject({
+      health: 'up',
+      faults: [{ message: expect.stringContaining('an Application keeps it, and scaling is refused') }],
+    });
+    await expect(site.verbs.scale?.apply({ size: 'full' }, stepContext(host, newJournal()))).rejects.toMatchObject({
+      code: 'SYSTEM_WRONG_CREDENTIALS',
+    });
+    expect(cluster.store.find('deployments', 'shop', 'kept')?.spec.replicas).toBe(1);
+  });
+
   it('does not guess when the answer to a change is lost, and finds the effect', async () => {
     const isPatch = (method: string) => method === 'PATCH';
     cluster.order({ kind: 'lose-answer', matches: isPatch });

@@ -23,11 +23,20 @@ interface Surroundings {
   readonly readMs: number;
   readonly zones: ReadonlyMap<string, string> | undefined;
   readonly autoscaler: AutoscalerBounds | undefined;
+  /** The Application that would undo a change. */
   readonly healedBy: string | undefined;
+  /** Why that can't be told, though something keeps it. */
+  readonly ownerUnknown: string | undefined;
   readonly clusterId: string | undefined;
 }
 
 const surroundingsFreshMs = 60_000;
+
+/** The words of the refusal. A workload is as well as it is, whether or not we may read who keeps it. */
+function unlessNotAllowed(error: unknown): string {
+  if (error instanceof HoldfastError && error.code === 'SYSTEM_WRONG_CREDENTIALS') return error.message;
+  throw error;
+}
 
 export class WorkloadObserver {
   readonly #parts: WorkloadParts;
@@ -70,10 +79,17 @@ export class WorkloadObserver {
     const [zones, autoscaler, owner, clusterId] = await Promise.all([
       readZones(client, call),
       findAutoscaler(this.#parts, call),
-      findArgoOwner(client, object, context.options.argocd, call),
+      findArgoOwner(client, object, context.options.argocd, call).catch(unlessNotAllowed),
       client.readClusterId(call),
     ]);
-    this.#surroundings = { readMs: nowMs, zones, autoscaler, healedBy: owner?.heals ? owner.name : undefined, clusterId };
+    this.#surroundings = {
+      readMs: nowMs,
+      zones,
+      autoscaler,
+      healedBy: typeof owner === 'object' && owner.heals ? owner.name : undefined,
+      ownerUnknown: typeof owner === 'string' ? owner : undefined,
+      clusterId,
+    };
     return this.#surroundings;
   }
 
@@ -106,7 +122,7 @@ export class WorkloadObserver {
     };
   }
 
-  #faults(object: KubeObject, placement: Placement, { autoscaler, healedBy }: Surroundings): readonly Fault[] {
+  #faults(object: KubeObject, placement: Placement, { autoscaler, healedBy, ownerUnknown }: Surroundings): readonly Fault[] {
     const { subject, context, kind } = this.#parts;
     const { options } = context;
     const { wanted, ready } = countsOf(object);
@@ -145,6 +161,13 @@ export class WorkloadObserver {
             'Change the bounds of the autoscaler or the numbers in the spec.',
           ),
         );
+    if (ownerUnknown !== undefined)
+      faults.push(
+        problem(
+          `an Application keeps it, and scaling is refused as long as it may not be read: ${ownerUnknown}`,
+          'Allow get and patch of applications.',
+        ),
+      );
     if (healedBy !== undefined && options.argocd.through === undefined)
       faults.push(
         problem(`the Application ${healedBy} heals itself: scaling would be undone`, 'Set argocd.through to suspend or kustomize.'),
