@@ -55,7 +55,7 @@ describe('Argo CD (stand-in)', () => {
     });
   });
 
-  it('[S4-37] is told by its absence: the definitions come first', async () => {
+  it('is told by its absence: the definitions come first', async () => {
     const bare = await startKubernetes({ plain: true });
     try {
       const site = openAt(driver, { applications: ['apps'] }, { east: { server: bare.server, token: new Secret(bare.token, 'test') } });

@@ -104,7 +104,7 @@ describe('a value in a cluster (stand-in)', () => {
     await waitUntil(() => podsOf(cluster, 'shop', name).filter(({ ready }) => ready).length === 2, 'two pods');
   };
 
-  it('[S2-34, E2-14] is set in the namespace that the spec names, with the old value recorded, and nothing else in it touched', async () => {
+  it('[S2-34] is set in the namespace that the spec names, with the old value recorded, and nothing else in it touched', async () => {
     const output = await runStep(host, open(), 'route', { to: 'west' }, newJournal(3));
     expect(output).toEqual({ confirmedBy: ['east', 'west'], unconfirmed: [], previous: { east: values.east, west: values.east } });
     const object = west.store.find('configmaps', 'shop', 'ledger-config') as Fields;
@@ -112,7 +112,7 @@ describe('a value in a cluster (stand-in)', () => {
     expect(JSON.parse(object.metadata.annotations['holdfast.dev/previous-value'])).toEqual({ LEDGER_ENDPOINT: values.east });
   });
 
-  it('[S2-35, E2-14] restarts what reads it, waits for the whole rollout, and restarts nothing twice', async () => {
+  it('[S2-35] restarts what reads it, waits for the whole rollout, and restarts nothing twice', async () => {
     for (const cluster of [east, west]) await run(cluster, 'engine');
     const before = podsOf(west, 'shop', 'engine').map(({ name }) => name);
     const site = open({ restart: [{ deployment: 'engine' }] });

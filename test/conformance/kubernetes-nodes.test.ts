@@ -52,7 +52,7 @@ describe('nodes (stand-in)', () => {
     expect(await look({ pods: { namespace: 'application', 'least-per-zone': 3 } })).toMatchObject({ health: 'down' });
   });
 
-  it('[S1-09] see pods go elsewhere when a node is lost', async () => {
+  it('see pods go elsewhere when a node is lost', async () => {
     await run(3);
     cluster.setNodeReady('ip-10-0-1-7', false);
     await waitUntil(
@@ -63,7 +63,7 @@ describe('nodes (stand-in)', () => {
     expect(reading).toMatchObject({ health: 'up', facts: { zones: { 'us-east-1a': { nodes: 1, ready: 0, room: 0 } } } });
   });
 
-  it('[S1-10] say how many zones are left when one is lost', async () => {
+  it('say how many zones are left when one is lost', async () => {
     cluster.setNodeReady('ip-10-0-3-7', false);
     expect((await look({ zones: 3 })).faults?.map(({ message }) => message).join()).toContain(
       'ready nodes are in 2 zones (us-east-1a, us-east-1b), and 3 are wanted',

@@ -79,6 +79,19 @@ components:
     expect(valueIn(east)).toBe('ledger.east:50051');
   });
 
+  it('[E2-14] with the former region still there: the value is set in both, awaited with its restart, and what served there is fenced', async () => {
+    await waitUntil(() => east.store.find('deployments', 'shop', 'genai-api')?.status?.readyReplicas === 10, 'the active region');
+    const end = await failOver();
+    expect(end.exitCode, end.err + end.out).toBe(0);
+    expect([valueIn(east), valueIn(west)]).toEqual(['ledger.west:50051', 'ledger.west:50051']);
+    expect(east.store.find('deployments', 'shop', 'genai-api')).toMatchObject({
+      metadata: { annotations: { 'holdfast.dev/full-replicas': '10', 'holdfast.dev/fenced-under-epoch': '2' } },
+      spec: { replicas: 0 },
+    });
+    expect(podsOf(east, 'shop', 'genai-api')).toEqual([]);
+    expect(podsOf(west, 'shop', 'genai-api').filter(({ ready }) => ready)).toHaveLength(10);
+  });
+
   it('[S3-12, S3-14] ends before clients are led anywhere where a quota allows 7 pods of 10', async () => {
     west.add('resourcequotas', 'shop', { metadata: { name: 'pods' }, spec: { hard: { pods: '8' } } });
     const end = await failOver();
