@@ -16,6 +16,7 @@ import { driver as processDriver } from './drivers/process/driver.ts';
 import { driver as redisDriver } from './drivers/redis/driver.ts';
 import { driver as route53Driver } from './drivers/route53/driver.ts';
 import { driver as shellDriver } from './drivers/shell/driver.ts';
+import { driver as vaultDriver } from './drivers/vault/driver.ts';
 import { driver as veleroDriver } from './drivers/velero/driver.ts';
 import { backend as filesystemRepository } from './repositories/filesystem/backend.ts';
 import { backend as s3Repository } from './repositories/s3/backend.ts';
@@ -36,6 +37,7 @@ const drivers: readonly AnyDriver[] = [
   redisDriver,
   route53Driver,
   shellDriver,
+  vaultDriver,
   veleroDriver,
 ];
 
