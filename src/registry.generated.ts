@@ -15,6 +15,7 @@ import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
 import { driver as processDriver } from './drivers/process/driver.ts';
 import { driver as redisDriver } from './drivers/redis/driver.ts';
 import { driver as route53Driver } from './drivers/route53/driver.ts';
+import { driver as s3BucketDriver } from './drivers/s3-bucket/driver.ts';
 import { driver as shellDriver } from './drivers/shell/driver.ts';
 import { driver as vaultDriver } from './drivers/vault/driver.ts';
 import { driver as veleroDriver } from './drivers/velero/driver.ts';
@@ -36,6 +37,7 @@ const drivers: readonly AnyDriver[] = [
   processDriver,
   redisDriver,
   route53Driver,
+  s3BucketDriver,
   shellDriver,
   vaultDriver,
   veleroDriver,

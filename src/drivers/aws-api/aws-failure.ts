@@ -64,7 +64,7 @@ export function awsFailure(thrown: unknown, { doing, changes }: AwsCall): Holdfa
   if (credentialNames.has(name)) return made('SYSTEM_WRONG_CREDENTIALS', 'Look at the access key, its secret, and what its policy allows.');
   if (slowDownNames.has(name) || status === 429)
     return made('SYSTEM_NOT_SERVING', 'The service asks us to slow down; it limits a whole account.');
-  const answered = status !== undefined && status >= 400 && status < 500;
+  const answered = status !== undefined && status >= 300 && status < 500;
   if (changes && !answered) return made('SYSTEM_OUTCOME_UNKNOWN');
   if (status !== undefined && status >= 500) return made('SYSTEM_NOT_SERVING');
   if (namelessNames.has(name) || !answered)
