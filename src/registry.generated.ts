@@ -5,6 +5,7 @@ import { driver as argocdDriver } from './drivers/argocd/driver.ts';
 import { driver as dnsRfc2136Driver } from './drivers/dns-rfc2136/driver.ts';
 import { driver as etcdDriver } from './drivers/etcd/driver.ts';
 import { driver as filesDriver } from './drivers/files/driver.ts';
+import { driver as foundationdbDriver } from './drivers/foundationdb/driver.ts';
 import { driver as haproxyDriver } from './drivers/haproxy/driver.ts';
 import { driver as httpServiceDriver } from './drivers/http-service/driver.ts';
 import { driver as kubernetesConfigDriver } from './drivers/kubernetes-config/driver.ts';
@@ -27,6 +28,7 @@ const drivers: readonly AnyDriver[] = [
   dnsRfc2136Driver,
   etcdDriver,
   filesDriver,
+  foundationdbDriver,
   haproxyDriver,
   httpServiceDriver,
   kubernetesConfigDriver,
