@@ -2,6 +2,7 @@
 import type { AnyDriver, DriverCatalog } from './contracts/driver.ts';
 import type { AnyRepositoryBackendFactory, RepositoryCatalog } from './contracts/repository-backend.ts';
 import { driver as argocdDriver } from './drivers/argocd/driver.ts';
+import { driver as clickhouseDriver } from './drivers/clickhouse/driver.ts';
 import { driver as dnsRfc2136Driver } from './drivers/dns-rfc2136/driver.ts';
 import { driver as etcdDriver } from './drivers/etcd/driver.ts';
 import { driver as filesDriver } from './drivers/files/driver.ts';
@@ -25,6 +26,7 @@ import { backend as s3Repository } from './repositories/s3/backend.ts';
 
 const drivers: readonly AnyDriver[] = [
   argocdDriver,
+  clickhouseDriver,
   dnsRfc2136Driver,
   etcdDriver,
   filesDriver,

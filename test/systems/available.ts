@@ -1,7 +1,7 @@
 /**
  * Which systems this machine can start. Kept apart from the test runner, for benchmarks and the demo ask too.
  */
-import { findFaissPython, findFaketime, findMoto, findPostgresqlPrograms, findProgram, findVersitygw } from './programs.ts';
+import { findChdb, findFaissPython, findFaketime, findMoto, findPostgresqlPrograms, findProgram, findVersitygw } from './programs.ts';
 
 const checks = {
   postgresql: () => findPostgresqlPrograms() !== undefined,
@@ -20,6 +20,8 @@ const checks = {
   /** A client of Kubernetes, to see that the stand-in for its API is one to real clients too. */
   kubectl: () => havePrograms('kubectl'),
   sshd: () => havePrograms('sshd', 'ssh', 'ssh-keygen'),
+  /** The engine of ClickHouse as a library. */
+  clickhouse: () => findChdb() !== undefined,
   versitygw: () => findVersitygw() !== undefined,
   moto: () => findMoto() !== undefined,
   /** Cutting links takes root besides the program. */
@@ -45,6 +47,7 @@ export function howToInstall(name: SystemName): string {
 
 function flagOf(name: SystemName): string {
   if (name === 'postgresql-17' || name === 'postgresql-18') return name;
+  if (name === 'clickhouse') return name;
   return name === 'versitygw' || name === 'moto' ? 'object-stores' : 'systems';
 }
 

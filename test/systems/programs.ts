@@ -62,6 +62,12 @@ export function findMoto(): { readonly python: string; readonly packages: string
   return python === undefined || server === undefined ? undefined : { python, packages: join(server, '..', '..') };
 }
 
+/** The directory that the npm package with the engine of ClickHouse was put in. */
+export function findChdb(): string | undefined {
+  const module = newestInCache('chdb', 'node_modules/chdb/index.js');
+  return module === undefined ? undefined : join(module, '..', '..', '..');
+}
+
 /** The file in the directory `NAME-VERSION` of what is fetched once; of several the one fetched last by name. */
 function newestInCache(name: string, file: string): string | undefined {
   return listDirectory(systemsCacheDirectory)

@@ -6,6 +6,7 @@
 #   sh tools/bootstrap/bootstrap.sh --systems        also the real servers that tests and the demo start (Debian packages)
 #   sh tools/bootstrap/bootstrap.sh --postgresql-17  also PostgreSQL 17 (or --postgresql-18), into .cache/systems
 #   sh tools/bootstrap/bootstrap.sh --object-stores  also two programs that answer as S3 does, into .cache/systems
+#   sh tools/bootstrap/bootstrap.sh --clickhouse     also the engine of ClickHouse (550 MB), into .cache/systems
 #
 # Harmless when repeated, and quick when nothing is missing. Exit code 1 if the npm packages could not be had. A server that
 # could not be had is only named: the tests that need it are skipped, or fail where CI is set.
@@ -17,7 +18,7 @@ cd "$here/../.." || exit 1
 say() { printf '%s\n' "$*"; }
 
 usage() {
-  sed -n '5,8s/^#   //p' "$here/bootstrap.sh"
+  sed -n '5,9s/^#   //p' "$here/bootstrap.sh"
 }
 
 # --- npm packages -----------------------------------------------------------------------------------------------------
@@ -182,11 +183,13 @@ install_one_by_one() {
 
 systems=no
 object_stores=no
+clickhouse=no
 newer=''
 for argument in "$@"; do
   case $argument in
     --systems) systems=yes ;;
     --object-stores) object_stores=yes ;;
+    --clickhouse) clickhouse=yes ;;
     --postgresql-17 | --postgresql-18) newer="$newer ${argument#--postgresql-}" ;;
     --help | -h) usage; exit 0 ;;
     *) say "Unknown option $argument. What there is:" >&2; usage >&2; exit 2 ;;
@@ -205,5 +208,8 @@ for version in $newer; do
 done
 if [ "$object_stores" = yes ]; then
   sh "$here/object-stores.sh" || say "COULD NOT GET: both stores of objects. Tests that need them are skipped (or fail where CI is set)."
+fi
+if [ "$clickhouse" = yes ]; then
+  sh "$here/clickhouse.sh" || say "COULD NOT GET: ClickHouse. Tests that need it are skipped (or fail where CI is set)."
 fi
 exit "$failed"
