@@ -19,6 +19,7 @@ import { driver as redisDriver } from './drivers/redis/driver.ts';
 import { driver as route53Driver } from './drivers/route53/driver.ts';
 import { driver as s3BucketDriver } from './drivers/s3-bucket/driver.ts';
 import { driver as shellDriver } from './drivers/shell/driver.ts';
+import { driver as terraformDriver } from './drivers/terraform/driver.ts';
 import { driver as vaultDriver } from './drivers/vault/driver.ts';
 import { driver as veleroDriver } from './drivers/velero/driver.ts';
 import { backend as filesystemRepository } from './repositories/filesystem/backend.ts';
@@ -43,6 +44,7 @@ const drivers: readonly AnyDriver[] = [
   route53Driver,
   s3BucketDriver,
   shellDriver,
+  terraformDriver,
   vaultDriver,
   veleroDriver,
 ];

@@ -1,7 +1,16 @@
 /**
  * Which systems this machine can start. Kept apart from the test runner, for benchmarks and the demo ask too.
  */
-import { findChdb, findFaissPython, findFaketime, findMoto, findPostgresqlPrograms, findProgram, findVersitygw } from './programs.ts';
+import {
+  findChdb,
+  findFaissPython,
+  findFaketime,
+  findMoto,
+  findOpensearch,
+  findPostgresqlPrograms,
+  findProgram,
+  findVersitygw,
+} from './programs.ts';
 
 const checks = {
   postgresql: () => findPostgresqlPrograms() !== undefined,
@@ -19,6 +28,8 @@ const checks = {
   prometheus: () => havePrograms('prometheus', 'promtool'),
   /** A client of Kubernetes, to see that the stand-in for its API is one to real clients too. */
   kubectl: () => havePrograms('kubectl'),
+  /** Comes from its maker, not from Debian. */
+  terraform: () => havePrograms('terraform'),
   sshd: () => havePrograms('sshd', 'ssh', 'ssh-keygen'),
   /** The engine of ClickHouse as a library. */
   clickhouse: () => findChdb() !== undefined,
@@ -26,6 +37,8 @@ const checks = {
   moto: () => findMoto() !== undefined,
   /** Cutting links takes root besides the program. */
   nftables: () => process.getuid?.() === 0 && havePrograms('nft'),
+  /** Nodes in a Java process, without plugins. */
+  opensearch: () => findOpensearch() !== undefined,
   /** Moves the wall clock that a single program sees. */
   faketime: () => findFaketime() !== undefined,
   /** Regions as network namespaces. */
@@ -42,10 +55,12 @@ export function systemAvailable(name: SystemName): boolean {
 
 /** The command that gets a missing system. */
 export function howToInstall(name: SystemName): string {
+  if (name === 'terraform') return 'get it from https://developer.hashicorp.com/terraform/install and put it on the PATH';
   return `sh tools/bootstrap/bootstrap.sh --${flagOf(name)}`;
 }
 
 function flagOf(name: SystemName): string {
+  if (name === 'opensearch') return name;
   if (name === 'postgresql-17' || name === 'postgresql-18') return name;
   if (name === 'clickhouse') return name;
   return name === 'versitygw' || name === 'moto' ? 'object-stores' : 'systems';
