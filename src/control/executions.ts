@@ -184,8 +184,10 @@ export async function runToEnd(
   const { store, host, controller } = control.parts;
   const leaseTtlMs = leaseTtlOf(control);
   let retried = false;
-  const verbs = verbResolver(control, () => retried);
+  const begunHere = new Set<string>();
+  const verbs = verbResolver(control, { wasRetried: () => retried, wasBegunHere: (step) => begunHere.has(step) });
   const onEvent: RunListeners['onEvent'] = (event, now) => {
+    if (event.type === 'step-intent') begunHere.add(event.stepId);
     retried ||= now.requests.some(({ accepted, request }) => accepted && request.kind === 'retry');
     listeners.onEvent?.(event, now);
   };

@@ -8,10 +8,11 @@ import type { Control } from './control.ts';
 import { fenceOrLease } from './primary/fence-or-lease.ts';
 import { thawAnew } from './primary/thaw-anew.ts';
 import { unbarPrimary } from './verbs/bar-verbs.ts';
+import { checkAnew, isLook, notedLook, TakenLooks } from './verbs/check-anew.ts';
 import { checkTarget } from './verbs/check-target.ts';
 import { confirmVerdict } from './verbs/confirm-verdict.ts';
 import { advanceEpochVerb, setActiveVerb } from './verbs/epoch-verbs.ts';
-import { fenceAgain } from './verbs/fence-again.ts';
+import { fenceWithinBudget } from './verbs/fence-within-budget.ts';
 import { measureLoss } from './verbs/measure-loss.ts';
 import type { PlatformParts } from './verbs/platform-verb.ts';
 import { proveBackup } from './verbs/prove-backup.ts';
@@ -36,15 +37,28 @@ const platformVerbFactories: Readonly<Partial<Record<PlatformVerb, (parts: Platf
   'prove-backup': proveBackup,
 };
 
-/** @param wasRetried whether somebody told the execution to try again what had failed */
-export function verbResolver(control: Control, wasRetried: () => boolean): { resolve(step: Step): Verb } {
+/** What has happened in one run of an execution so far. */
+export interface RunSoFar {
+  /** Somebody has told the execution to try again what had failed. */
+  wasRetried(): boolean;
+  /** This run has written down that it begins the step. */
+  wasBegunHere(step: string): boolean;
+}
+
+export function verbResolver(control: Control, { wasRetried, wasBegunHere }: RunSoFar): { resolve(step: Step): Verb } {
+  const taken = new TakenLooks(control.parts.host.clock, wasBegunHere);
+  const withinBudget = (fence: Verb) =>
+    checkAnew(control.platformParts, fenceWithinBudget(control.platformParts, fence, wasRetried), taken, ofPlatform);
+  const ofPlatform = (step: Step): Verb => {
+    const make = platformVerbFactories[step.verb as PlatformVerb];
+    if (!make) throw fail('NO_SUCH_VERB', { subject: step.id, message: `the control plane has no "${step.verb}"` });
+    const verb = make(control.platformParts);
+    if (isLook(step.verb)) return notedLook(verb, step.id, taken);
+    return step.verb === 'advance-epoch' ? checkAnew(control.platformParts, verb, taken, ofPlatform) : verb;
+  };
   return {
     resolve: (step) => {
-      if (step.component === undefined) {
-        const make = platformVerbFactories[step.verb as PlatformVerb];
-        if (!make) throw fail('NO_SUCH_VERB', { subject: step.id, message: `the control plane has no "${step.verb}"` });
-        return make(control.platformParts);
-      }
+      if (step.component === undefined) return ofPlatform(step);
       const site = control.sites.get(siteKey(step.component, step.region ?? ''));
       if (!site)
         throw fail('NO_SUCH_VERB', {
@@ -56,9 +70,9 @@ export function verbResolver(control: Control, wasRetried: () => boolean): { res
       if (step.verb === 'fence' && step.want.barred !== undefined) {
         const { component, region = '' } = step;
         const { store, host } = control.parts;
-        return fenceAgain(control.platformParts, fenceOrLease({ store, clock: host.clock, component, region, fence: verb }), wasRetried);
+        return withinBudget(fenceOrLease({ store, clock: host.clock, component, region, fence: verb }));
       }
-      if (step.verb === 'fence' && verb) return fenceAgain(control.platformParts, verb, wasRetried);
+      if (step.verb === 'fence' && verb) return withinBudget(verb);
       if (step.verb === 'thaw' && verb && isGuarded(control.parts.spec)) return thawAnew(control.parts.store, verb);
       if (!verb)
         throw fail('NO_SUCH_VERB', {

@@ -29,4 +29,10 @@ export const keptSeeds: readonly { readonly seed: number; readonly regions?: 3; 
     story:
       'Hands were tried while the machine of the new primary was slow, and a fence was reckoned to take longer than the lease allows: they were never tried again, so nothing there could serve.',
   },
+  {
+    seed: 110,
+    regions: 3,
+    story:
+      'A re-protection waited for the active region to serve, for as long as its steps may take; and the region, which had fenced itself, waited for the re-protection to end before it served again.',
+  },
 ];

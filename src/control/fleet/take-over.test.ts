@@ -60,6 +60,26 @@ describe('an execution whose runner is gone', () => {
     },
   );
 
+  it('a runner dies before anything was fenced, and the region comes back: whoever goes on looks anew, and fences nothing', async () => {
+    const three = await startThree();
+    let dying = false;
+    const unwatch = store().watch('', (event) => {
+      const text = JSON.stringify(event);
+      if (dying || !text.includes('step-intent') || !text.includes('advance-epoch')) return;
+      dying = true;
+      platform.world.revive('east');
+      for (const region of ['west', 'north'] as const) three[region].kill();
+    });
+    platform.world.kill('east');
+    await platform.until(() => dying, 60_000);
+    unwatch();
+    for (const region of ['west', 'north'] as const) await serve(region);
+    await advance(60_000);
+    expect(await executions()).toMatchObject([{ kind: 'failover', status: expect.stringMatching(/failed|aborted/) }]);
+    expect(platform.world.effects.filter((effect) => /fence|promote/.test(effect))).toEqual([]);
+    expect(platform.world.writable('db')).toEqual(['east']);
+  });
+
   it('a runner that can not renew its lease stops before its next effect; the one in the region that is left behind waits longer than the others', async () => {
     await startThree();
     platform.world.beforeApply = async (what) => {

@@ -2,7 +2,7 @@
  * The way back of a region that fenced itself because its lease ran out, with nobody to take its place: while its controller holds the lease again, its stores are started again.
  *
  *   look      something is stopped behind a bar that the end of a lease put
- *   leave     the region is the active one, no bar stands before its lease, no execution is open, and none that ended may have promoted another region
+ *   leave     the region is the active one, no bar stands before its lease, no execution is open but what makes another region its standby, and none that ended may have promoted another region
  *   mark      `returning` in the platform's record, by compare-and-swap on what the leave was read from: from then on no execution advances the epoch, and so none fences or promotes
  *   start     by the drivers, until the lease may be over
  *   unmark

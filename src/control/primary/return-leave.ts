@@ -1,5 +1,6 @@
 /**
- * Whether a region that is the active one may be made to serve again without an execution: nothing else is under way, and nothing that ended can have promoted another region.
+ * Whether a region that is the active one may be made to serve again without an execution: nothing is under way but what makes a standby of it, and nothing that ended can have promoted
+ * another region.
  *
  * Invariant: leave is given on one reading of the platform's record, which whoever uses it names as the expectation of its commit: an execution that begins to act meanwhile changes it.
  */
@@ -26,11 +27,21 @@ export async function readLeave(store: StateStore, region: string): Promise<Leav
     const why = await whyBarred(store, bar.bar.execution);
     return { refused: `${bar.bar.execution} put a bar before ${region}: ${why}` };
   }
-  const open = (await listOpenExecutions(store)).find((id) => !isOfTheCopies(id));
+  const open = await openBeside(store, region);
   if (open !== undefined) return { refused: `${open} has not ended: go on with it, or end it with holdfast abort` };
   if (headingTo === undefined || headingTo === region || epochOwner === undefined) return { entry };
   const promoted = await mayHavePromoted(store, epochOwner);
   return promoted === undefined ? { entry } : { refused: promoted };
+}
+
+/** What is under way and may be about this region's right to serve. What makes another region its standby promotes nothing, and itself waits for this one to serve. */
+async function openBeside(store: StateStore, region: string): Promise<string | undefined> {
+  for (const id of await listOpenExecutions(store)) {
+    if (isOfTheCopies(id)) continue;
+    const { kind, plan } = (await loadExecution<Plan>(store, id)).header;
+    if (kind !== 'reprotect' || plan.to !== region) return id;
+  }
+  return undefined;
 }
 
 async function whyBarred(store: StateStore, execution: string): Promise<string> {

@@ -10,6 +10,7 @@ import { asHoldfastError, fail } from '../../base/errors.ts';
 import type { JsonObject } from '../../base/json.ts';
 import type { Inspection, StepContext, Verb } from '../../contracts/verbs.ts';
 import type { Access } from './access.ts';
+import { awaitUpstream } from './await-upstream.ts';
 import { formatLsn, type Lsn, parseLsn, parseTimelineHistory } from './lsn.ts';
 import type { ClusterState, Machine, ServerStatus } from './ports.ts';
 
@@ -38,8 +39,7 @@ function upstreamRegion(access: Access, want: JsonObject): string {
 }
 
 async function readUpstream(access: Access, region: string, context: StepContext): Promise<ServerStatus> {
-  const limit = access.limit(context.signal);
-  const status = await access.read('verb', limit, (connection) => connection.readStatus(limit), region);
+  const status = await awaitUpstream(access, region, context, (connection, limit) => connection.readStatus(limit));
   if (status.inRecovery)
     throw fail('SYSTEM_WRONG_ROLE', { subject: access.subject, message: `${region} is a standby itself: nobody is made to follow it` });
   return status;

@@ -8,6 +8,7 @@ import { asHoldfastError, fail } from '../../base/errors.ts';
 import type { JsonObject } from '../../base/json.ts';
 import type { Inspection, SalvageReport, StepContext, Verb } from '../../contracts/verbs.ts';
 import type { Access } from './access.ts';
+import { awaitUpstream } from './await-upstream.ts';
 import { formatLsn, parseLsn, parseTimelineHistory, positionAt } from './lsn.ts';
 import type { ClusterState } from './ports.ts';
 
@@ -100,16 +101,10 @@ async function stopBarred(access: Access, context: StepContext, state: ClusterSt
 
 /** Where the survivor left the former primary's timeline; undefined when it is still on it. */
 async function forkOf(access: Access, survivor: string, state: ClusterState, context: StepContext): Promise<string | undefined> {
-  const limit = access.limit(context.signal);
-  const { status, history } = await access.read(
-    'verb',
-    limit,
-    async (connection) => {
-      const seen = await connection.readStatus(limit);
-      return { status: seen, history: await connection.readTimelineHistory(seen.timeline, limit) };
-    },
-    survivor,
-  );
+  const { status, history } = await awaitUpstream(access, survivor, context, async (connection, limit) => {
+    const seen = await connection.readStatus(limit);
+    return { status: seen, history: await connection.readTimelineHistory(seen.timeline, limit) };
+  });
   if (status.systemIdentifier !== state.systemIdentifier) {
     throw fail('SYSTEM_WRONG_IDENTITY', {
       subject: access.subject,
