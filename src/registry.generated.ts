@@ -13,8 +13,11 @@ import { driver as kubernetesConfigDriver } from './drivers/kubernetes-config/dr
 import { driver as kubernetesDeploymentDriver } from './drivers/kubernetes-deployment/driver.ts';
 import { driver as kubernetesNodesDriver } from './drivers/kubernetes-nodes/driver.ts';
 import { driver as kubernetesStatefulsetDriver } from './drivers/kubernetes-statefulset/driver.ts';
+import { driver as ledgerDriver } from './drivers/ledger/driver.ts';
+import { driver as opensearchDriver } from './drivers/opensearch/driver.ts';
 import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
 import { driver as processDriver } from './drivers/process/driver.ts';
+import { driver as prometheusDriver } from './drivers/prometheus/driver.ts';
 import { driver as redisDriver } from './drivers/redis/driver.ts';
 import { driver as route53Driver } from './drivers/route53/driver.ts';
 import { driver as s3BucketDriver } from './drivers/s3-bucket/driver.ts';
@@ -38,8 +41,11 @@ const drivers: readonly AnyDriver[] = [
   kubernetesDeploymentDriver,
   kubernetesNodesDriver,
   kubernetesStatefulsetDriver,
+  ledgerDriver,
+  opensearchDriver,
   postgresqlDriver,
   processDriver,
+  prometheusDriver,
   redisDriver,
   route53Driver,
   s3BucketDriver,
