@@ -12,6 +12,11 @@ export const fenceMutants: readonly Mutant[] = [
         before: 'after: [epochSet, fenced, ...endsOfNeeds(frame, component, ends)],',
         after: 'after: [epochSet, ...endsOfNeeds(frame, component, ends)],',
       },
+      {
+        file: 'src/plans/compile-failover.ts',
+        before: "...(fenced ? { fence: { $from: fenced, field: 'proof' } } : {})",
+        after: '',
+      },
     ],
   },
   {
