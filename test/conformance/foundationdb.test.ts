@@ -1,4 +1,6 @@
 /** FoundationDB over two regions: looked at by field, moved by priorities, forced only where it is dead. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Reading } from '../../src/contracts/observation.ts';
 import { metricsOfDriver } from '../../src/control/metrics/metric-definitions.ts';
@@ -191,6 +193,12 @@ describe('FoundationDB, a look (stand-in)', () => {
     expect(lost).toMatchObject({ fdb_database_available: 0, fdb_quorum_reachable: 1 });
     expect(lost).not.toHaveProperty('fdb_replication_lag_seconds');
     expect((await world.open('east').observe(soon())).metrics).toBeUndefined();
+  });
+
+  it('[S1-39] the alert rules ask for numbers that it tells, and for each of them', () => {
+    const rules = readFileSync(join(import.meta.dirname, '../../deploy/prometheus/foundationdb.rules.yml'), 'utf8');
+    const asked = new Set([...rules.matchAll(/\bfdb_[a-z_]+/g)].map(([name]) => name));
+    expect([...asked].toSorted()).toEqual(Object.keys(driver.metrics ?? {}).toSorted());
   });
 
   it('[S1-39] each number becomes a sample of the site that saw it', async () => {

@@ -31,6 +31,11 @@ describeSystem('promtool', 'alert rules', () => {
     expect((await check('test', 'rules', 'platform.rules.test.yml')).stdout).toMatch(/SUCCESS/);
   });
 
+  it('[S1-34] [S1-35] [S1-36] [S1-37] [S1-38] [E1-09] [E1-10] those of FoundationDB too: absence, and the real majority of coordinators', async () => {
+    expect((await check('check', 'rules', 'foundationdb.rules.yml')).stdout).toMatch(/SUCCESS: 11 rules found/);
+    expect((await check('test', 'rules', 'foundationdb.rules.test.yml')).stdout).toMatch(/SUCCESS/);
+  });
+
   it.each([
     ['an age that is never compared', 'HoldfastBackupFailed', /(holdfast_backup_last_success_timestamp_seconds) > /, '$1 > 1e12 * '],
     ['a share that is too large', 'HoldfastBackupSizeAnomaly', /> 0\.3 \*/, '> 0.9 *', 'backups-size'],
