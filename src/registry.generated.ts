@@ -13,8 +13,6 @@ import { driver as kubernetesConfigDriver } from './drivers/kubernetes-config/dr
 import { driver as kubernetesDeploymentDriver } from './drivers/kubernetes-deployment/driver.ts';
 import { driver as kubernetesNodesDriver } from './drivers/kubernetes-nodes/driver.ts';
 import { driver as kubernetesStatefulsetDriver } from './drivers/kubernetes-statefulset/driver.ts';
-import { driver as ledgerDriver } from './drivers/ledger/driver.ts';
-import { driver as opensearchDriver } from './drivers/opensearch/driver.ts';
 import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
 import { driver as processDriver } from './drivers/process/driver.ts';
 import { driver as prometheusDriver } from './drivers/prometheus/driver.ts';
@@ -22,6 +20,7 @@ import { driver as redisDriver } from './drivers/redis/driver.ts';
 import { driver as route53Driver } from './drivers/route53/driver.ts';
 import { driver as s3BucketDriver } from './drivers/s3-bucket/driver.ts';
 import { driver as shellDriver } from './drivers/shell/driver.ts';
+import { driver as tailscaleDriver } from './drivers/tailscale/driver.ts';
 import { driver as terraformDriver } from './drivers/terraform/driver.ts';
 import { driver as vaultDriver } from './drivers/vault/driver.ts';
 import { driver as veleroDriver } from './drivers/velero/driver.ts';
@@ -41,8 +40,6 @@ const drivers: readonly AnyDriver[] = [
   kubernetesDeploymentDriver,
   kubernetesNodesDriver,
   kubernetesStatefulsetDriver,
-  ledgerDriver,
-  opensearchDriver,
   postgresqlDriver,
   processDriver,
   prometheusDriver,
@@ -50,6 +47,7 @@ const drivers: readonly AnyDriver[] = [
   route53Driver,
   s3BucketDriver,
   shellDriver,
+  tailscaleDriver,
   terraformDriver,
   vaultDriver,
   veleroDriver,
