@@ -129,6 +129,37 @@ describeSystem('postgresql-15', 'PostgreSQL driver', () => {
     }),
   );
 
+  it.each([
+    ['at different places', ['in common']],
+    ['at the same place', []],
+  ])(
+    'takes two servers that were promoted apart from each other, %s, for two histories, although both are on timeline 2: the upstream is copied, the old directory kept',
+    { timeout },
+    (_where, before) =>
+      withPair({ replication: 'asynchronous', hands: true }, async (pair) => {
+        const mend = await pair.cutReplication();
+        for (const record of before) expect(await pair.write('east', record)).toBe('acknowledged');
+        await pair.kill('east');
+        await writeFile(join(pair.server('east').dataDirectory, 'standby.signal'), '');
+        await pair.boot('east');
+        await pair.server('east').query('SELECT pg_promote()');
+        expect(await pair.write('east', 'alone')).toBe('acknowledged');
+        await pair.server('east').query('CHECKPOINT');
+        const site = pair.openSite('east');
+        await new Step(pair.host, 'fence', { survivors: [], clean: false }).run(site);
+        await new Step(pair.host, 'promote', promoteWest).run(pair.openSite('west'));
+        expect(await pair.write('west', 'chosen')).toBe('acknowledged');
+        await mend();
+        const into = await pair.salvageDirectory('east');
+        const salvaged = await new Step(pair.host, 'salvage', { survivor: 'west', into }).run(site);
+        if (before.length > 0) expect(salvaged).toMatchObject({ diverged: true });
+        const { dataDirectory } = pair.server('east');
+        const output = await new Step(pair.host, 'follow', { upstream: 'west' }).run(site);
+        expect(output).toMatchObject({ method: 'copied', kept: `${dataDirectory}.holdfast-former` });
+        await expect.poll(() => pair.records('east'), { timeout: 10_000 }).toEqual(['chosen']);
+      }),
+  );
+
   it('copies anew after a rewind that was interrupted, and nothing starts in between', { timeout }, () =>
     withPair({ replication: 'asynchronous', hands: true }, async (pair) => {
       await failOver(pair);

@@ -160,6 +160,7 @@ export class FakeServer {
       state: this.state,
       systemIdentifier: this.systemIdentifier,
       timeline: this.timeline,
+      timelineHistory: this.historyText(),
       checkpointLsn: formatLsn(this.state === 'shut down' ? lsnAfter(this.log.length - 1) : firstLsn),
       appliedLsn: formatLsn(this.state === 'shut down in recovery' ? this.end : 0n),
     };

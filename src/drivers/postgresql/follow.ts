@@ -11,7 +11,7 @@ import type { JsonObject } from '../../base/json.ts';
 import type { Inspection, StepContext, Verb } from '../../contracts/verbs.ts';
 import type { Access } from './access.ts';
 import { awaitUpstream } from './await-upstream.ts';
-import { formatLsn, type Lsn, parseLsn, parseTimelineHistory } from './lsn.ts';
+import { formatLsn, type Lsn, parseLsn, parseTimelineHistory, sameSwitches } from './lsn.ts';
 import type { ClusterState, Machine, ServerStatus } from './ports.ts';
 
 type Method = 'started' | 'rewound' | 'copied';
@@ -85,6 +85,11 @@ function faultInFollowing(access: Access, region: string, own: ServerStatus, ups
   return undefined;
 }
 
+/** In the words of pg_controldata: what it was when it stopped. */
+function wasPrimary({ state }: ClusterState): boolean {
+  return state === 'shut down' || state === 'in production';
+}
+
 class Following {
   readonly #access: Access;
   readonly #context: StepContext;
@@ -156,7 +161,7 @@ class Following {
     if (state.rewinding) return this.#rewindOrCopy(history);
     // Rewound by an earlier attempt that did not live to say so. It holds the upstream's pages and not all of its log: alone it can't be replayed, it has to stream.
     if (state.rewoundOnto === history) return this.#note('rewound', this.#keptBefore());
-    const fork = await this.#forkOf(state.timeline, upstream);
+    const fork = await this.#forkOf(state, upstream);
     if (fork === 'stranger') return this.#copy();
     const clean = state.state === 'shut down' && (fork === undefined || parseLsn(state.checkpointLsn) < fork);
     // A standby that had not passed the fork; should it have received more than it applied, it will not stream, and is copied.
@@ -175,13 +180,23 @@ class Following {
     return typeof kept === 'string' ? kept : undefined;
   }
 
-  /** Where the upstream left the timeline; undefined when it is still on it. */
-  async #forkOf(timeline: number, upstream: ServerStatus): Promise<Lsn | undefined | 'stranger'> {
-    if (timeline === upstream.timeline) return undefined;
-    if (timeline > upstream.timeline) return 'stranger';
-    const limit = this.#limit();
-    const connection = await this.#access.connection('verb', limit, this.#region);
-    return parseTimelineHistory(await connection.readTimelineHistory(upstream.timeline, limit)).get(timeline) ?? 'stranger';
+  /**
+   * Where the upstream left the timeline; undefined when it is still on it. A number says nothing by itself: two servers that were promoted apart from each other are both on the one after the
+   * timeline that they had in common. pg_rewind takes them for one history then, and would do nothing.
+   */
+  async #forkOf(state: ClusterState, upstream: ServerStatus): Promise<Lsn | undefined | 'stranger'> {
+    if (state.timeline > upstream.timeline) return 'stranger';
+    const text = await awaitUpstream(this.#access, this.#region, this.#context, (connection, limit) =>
+      connection.readTimelineHistory(upstream.timeline, limit),
+    );
+    const history = parseTimelineHistory(text);
+    // Of the first timeline there is no file; one that is missing otherwise leaves what the numbers say.
+    const own = state.timelineHistory === undefined ? undefined : parseTimelineHistory(state.timelineHistory);
+    const before = new Map([...history].filter(([timeline]) => timeline < state.timeline));
+    if (own !== undefined && !sameSwitches(own, before)) return 'stranger';
+    if (state.timeline < upstream.timeline) return history.get(state.timeline) ?? 'stranger';
+    // Both were primaries of it, and no promotion lies between them: where they parted is written nowhere.
+    return wasPrimary(state) ? 'stranger' : undefined;
   }
 
   async #rewind(state: ClusterState, fork: Lsn | undefined, history: string): Promise<Method> {

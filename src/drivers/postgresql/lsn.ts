@@ -30,3 +30,8 @@ export function parseTimelineHistory(text: string): ReadonlyMap<number, Lsn> {
   }
   return switches;
 }
+
+/** Whether two histories are one, as far as they are written down: the same timelines, left at the same places. */
+export function sameSwitches(one: ReadonlyMap<number, Lsn>, other: ReadonlyMap<number, Lsn>): boolean {
+  return one.size === other.size && [...one].every(([timeline, lsn]) => other.get(timeline) === lsn);
+}

@@ -77,7 +77,11 @@ echo "processes: $(processes | wc -l)"
 if [ "$here" = "$aside" ] || [ -e "$here/standby.signal" ]; then echo 'barred: yes'; else echo 'barred: no'; fi
 echo "bar says: $(bar_word)"
 if [ "$here" = "$data" ] && [ -e "$data.holdfast-rewound" ]; then echo "rewound onto: $(cat "$data.holdfast-rewound")"; else echo 'rewound onto:'; fi
-"$bin/pg_controldata" -D "$here"
+control=$("$bin/pg_controldata" -D "$here")
+printf '%s\\n' "$control"
+timeline=$(printf '%s\\n' "$control" | sed -n "s/^Latest checkpoint's TimeLineID: *//p")
+switches=$here/pg_wal/$(printf '%08X' "$timeline").history
+if [ -e "$switches" ]; then echo "switches: $(tr '\\n' ';' <"$switches")"; fi
 `;
 
 export const barScript = 'hold_bar\nbar\n';

@@ -133,6 +133,8 @@ export interface ClusterState {
   readonly state: string;
   readonly systemIdentifier: string;
   readonly timeline: number;
+  /** The text of the history file of that timeline; without one where it is the first, or the file is gone. */
+  readonly timelineHistory?: string;
   readonly checkpointLsn: string;
   /** Of a standby that was stopped in an orderly way: how far it had applied the log. */
   readonly appliedLsn: string;

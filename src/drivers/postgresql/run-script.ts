@@ -92,6 +92,7 @@ export function parseState(text: string): RawState {
     state: field('Database cluster state'),
     systemIdentifier: field('Database system identifier'),
     timeline: Number(field("Latest checkpoint's TimeLineID")),
+    ...(fields.has('switches') ? { timelineHistory: field('switches').replaceAll(';', '\n') } : {}),
     checkpointLsn: field('Latest checkpoint location'),
     appliedLsn: field('Minimum recovery ending location'),
     segmentBytes: BigInt(field('Bytes per WAL segment')),

@@ -9,7 +9,7 @@ import type { JsonObject } from '../../base/json.ts';
 import type { Inspection, SalvageReport, StepContext, Verb } from '../../contracts/verbs.ts';
 import type { Access } from './access.ts';
 import { awaitUpstream } from './await-upstream.ts';
-import { formatLsn, parseLsn, parseTimelineHistory, positionAt } from './lsn.ts';
+import { formatLsn, type Lsn, parseLsn, parseTimelineHistory, positionAt } from './lsn.ts';
 import type { ClusterState } from './ports.ts';
 
 const salvageTimeoutMs = 6 * 3_600_000;
@@ -111,8 +111,11 @@ async function forkOf(access: Access, survivor: string, state: ClusterState, con
       message: `${survivor} is system ${status.systemIdentifier}, the former primary is ${state.systemIdentifier}`,
     });
   }
+  const theirs = parseTimelineHistory(history);
+  const parted = whereParted(state, theirs);
+  if (parted !== undefined) return formatLsn(parted);
   if (status.timeline === state.timeline) return undefined;
-  const fork = parseTimelineHistory(history).get(state.timeline);
+  const fork = theirs.get(state.timeline);
   if (fork === undefined) {
     throw fail('SYSTEM_WRONG_IDENTITY', {
       subject: access.subject,
@@ -120,4 +123,16 @@ async function forkOf(access: Access, survivor: string, state: ClusterState, con
     });
   }
   return formatLsn(fork);
+}
+
+/** Two servers that were promoted apart from each other are on timelines of one number: they parted where the first of them left the one that they had in common. */
+function whereParted(state: ClusterState, theirs: ReadonlyMap<number, Lsn>): Lsn | undefined {
+  if (state.timelineHistory === undefined) return undefined;
+  const own = parseTimelineHistory(state.timelineHistory);
+  for (const [timeline, place] of [...own].sort(([one], [other]) => one - other)) {
+    const their = theirs.get(timeline);
+    if (their !== undefined && their < place) return their;
+    if (their !== undefined && their > place) return place;
+  }
+  return undefined;
 }
