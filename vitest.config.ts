@@ -54,10 +54,12 @@ const waitForPods = ['kubernetes-api', 'kubernetes-config', 'kubernetes-workload
 /** Each has servers and directories of its own, waits for them most of the time, and measures no second or two. Whatever is not named here has the machine for itself. */
 const fineInPairs = [
   'docs/commands',
+  'docs/write-a-driver',
   'end-to-end/backup-alarms',
   'end-to-end/backups',
   'end-to-end/bad-input',
   'end-to-end/brought-back',
+  'end-to-end/clickhouse',
   'end-to-end/crash-backups',
   'end-to-end/increments',
   'end-to-end/interrupted',

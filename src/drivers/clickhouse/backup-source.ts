@@ -54,7 +54,7 @@ class Taking {
     this.#limits = { timeoutMs: queryMs, signal: backup.signal };
     // A destination that exists is refused, and a failed attempt may leave one: each has a name of its own.
     const attempt = Buffer.from(context.host.random.bytes(4)).toString('hex');
-    this.#id = `holdfast-${context.component}-${sink.backupId}-${attempt}`;
+    this.#id = `holdfast.${context.component}.${sink.backupId}.${attempt}`;
     this.#path = `${context.site['backups-directory']}/${this.#id}.tar`;
   }
 
@@ -126,7 +126,7 @@ class Taking {
   }
 
   async #emptyOthers(base: { readonly path: string } | undefined): Promise<void> {
-    const prefix = `${this.#context.site['backups-directory']}/holdfast-${this.#context.component}-`;
+    const prefix = `${this.#context.site['backups-directory']}/holdfast.${this.#context.component}.`;
     const found = await findFiles(this.#client, `${prefix}*.tar`, this.#limits);
     for (const { path } of found) if (path !== base?.path) await emptyFile(this.#client, path, this.#limits);
   }

@@ -39,7 +39,7 @@ export async function runOperation(host: Host, client: ClickhouseClient, operati
     if (status === 'BACKUP_CREATED' || status === 'RESTORED') return row;
     if (status !== 'CREATING_BACKUP' && status !== 'RESTORING')
       throw fail('BACKUP_TOOL_FAILED', {
-        message: `${client.name}: ${status}: ${String(row.error).slice(0, 800)}`,
+        message: `${client.name}: ${status}: ${String(row.error).split(', Stack trace')[0]?.slice(0, 800)}`,
         details: { exception: codeIn(row) },
       });
     if (host.clock.monotonicMs() > untilMs)

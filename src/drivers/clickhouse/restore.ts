@@ -61,6 +61,8 @@ export function openRestorer(context: Context): Restorer {
       } finally {
         await scratch.stop();
       }
+      // All of it is in the tables now, and only what is in them is checked.
+      await host.files.remove(filesIn(into));
       return restoredCopy(context, backup, into);
     },
   };
@@ -102,7 +104,7 @@ function restoredCopy(context: Context, backup: BackupReader, directory: string)
     // Its own checks need it running.
     checkStopped: async () => [],
     start: async () => runningCopy(context, backup, await startScratchClickhouse(host, options.program, directory, signal)),
-    startHint: `${options.program.join(' ')} server --config-file=${configIn(directory)}; into a server of yours: RESTORE ... FROM File('${archivePart}'), with the file below its backups.allowed_path`,
+    startHint: `${options.program.join(' ')} server --config-file=${configIn(directory)}; its user and the digest of its password are in there, to be changed`,
   };
 }
 
@@ -113,7 +115,7 @@ function runningCopy({ component, signal }: Context, backup: BackupReader, scrat
   return {
     reached: { atMs: backup.facts.consistentAtMs, detail: `came to the backup of ${formatInstant(backup.facts.consistentAtMs)}` },
     check: async () => {
-      const results: CheckResult[] = [];
+      const results: CheckResult[] = [await checkParts(scratch, limits)];
       for (const table of tables.filter(({ engine }) => isMergeTree(engine))) results.push(await checkTable(scratch, table, limits));
       return results;
     },
@@ -133,6 +135,19 @@ function runningCopy({ component, signal }: Context, backup: BackupReader, scrat
     address: `${scratch.url}, with the user and password of its config.xml`,
     stop: () => scratch.stop(),
   };
+}
+
+/** What is broken is set aside when the server starts, and its rows are missing: CHECK TABLE sees only what is left. */
+async function checkParts({ client }: ScratchClickhouse, limits: QueryLimits): Promise<CheckResult> {
+  const broken = await client.query(
+    "SELECT concat(database, '.', table) AS place, name FROM system.detached_parts WHERE reason LIKE 'broken%'",
+    limits,
+  );
+  const detail =
+    broken.length === 0
+      ? 'all parts were taken'
+      : `${broken.length} parts are broken, ${String(broken[0]?.name)} of ${String(broken[0]?.place)} is one`;
+  return { name: 'no part was set aside', level: 'P3', ok: broken.length === 0, detail };
 }
 
 async function checkTable({ client }: ScratchClickhouse, table: BackedUpTable, limits: QueryLimits): Promise<CheckResult> {

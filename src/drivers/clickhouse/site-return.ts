@@ -8,7 +8,7 @@ import { fail } from '../../base/errors.ts';
 import type { BackupReader } from '../../contracts/backup.ts';
 import type { CallsReturn } from '../../contracts/site-return.ts';
 import type { StepContext } from '../../contracts/verbs.ts';
-import { emptyFile, writeFile } from './backup-files.ts';
+import { emptyFile, findFiles, writeFile } from './backup-files.ts';
 import { archivePart, type BackedUpTable } from './backup-source.ts';
 import { canaryTable } from './canary.ts';
 import { type ClickhouseClient, exceptionOf, literal, type QueryLimits, tableOf } from './client.ts';
@@ -52,9 +52,12 @@ async function bring(
   // Holdfast's own: the rows of the backup tell how much came back.
   await client.run(`DROP TABLE IF EXISTS ${tableOf(canaryTable)} SYNC`, limits);
   const attempt = Buffer.from(context.host.random.bytes(4)).toString('hex');
-  const place = `${context.site['backups-directory']}/holdfast-${context.component}-return-${attempt}`;
+  const prefix = `${context.site['backups-directory']}/holdfast-return.${context.component}.`;
+  // What an attempt before was handing over when it died.
+  for (const { path } of await findFiles(client, `${prefix}*.tar`, limits)) await emptyFile(client, path, limits);
+  const place = `${prefix}${attempt}`;
   const base = await openBase(backup);
-  const files = { archive: `${place}.tar`, base: base && `${place}-base.tar` };
+  const files = { archive: `${place}.tar`, base: base && `${place}.base.tar` };
   step.progress('handing the backup over');
   await writeFile(client, files.archive, backup.readPart(archivePart), limits);
   if (base && files.base) await writeFile(client, files.base, base.readPart(archivePart), limits);
