@@ -7,6 +7,7 @@ import { driver as dnsRfc2136Driver } from './drivers/dns-rfc2136/driver.ts';
 import { driver as etcdDriver } from './drivers/etcd/driver.ts';
 import { driver as filesDriver } from './drivers/files/driver.ts';
 import { driver as foundationdbDriver } from './drivers/foundationdb/driver.ts';
+import { driver as grpcHealthDriver } from './drivers/grpc-health/driver.ts';
 import { driver as haproxyDriver } from './drivers/haproxy/driver.ts';
 import { driver as httpServiceDriver } from './drivers/http-service/driver.ts';
 import { driver as kubernetesConfigDriver } from './drivers/kubernetes-config/driver.ts';
@@ -34,6 +35,7 @@ const drivers: readonly AnyDriver[] = [
   etcdDriver,
   filesDriver,
   foundationdbDriver,
+  grpcHealthDriver,
   haproxyDriver,
   httpServiceDriver,
   kubernetesConfigDriver,

@@ -135,7 +135,8 @@ function respondBadly(answer: BadAnswer, response: ServerResponse): void {
   } else if (answer === 'reset') socket.resetAndDestroy();
 }
 
-async function makeCertificate(subject: string): Promise<{ readonly cert: string; readonly key: string }> {
+/** A certificate of its own authority. */
+export async function makeCertificate(subject: string): Promise<{ readonly cert: string; readonly key: string }> {
   const dir = await temporaryDirectory('faulty-http');
   const [keyFile, certFile] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
   try {
