@@ -43,8 +43,15 @@ export interface GivenAnswer {
   readonly body: string;
 }
 
+export interface GivenRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: string;
+}
+
 /** What is given is answered as it is; `undefined` falls back to what was set by `become`. */
-export type Answerer = (request: { readonly method: string; readonly path: string; readonly body: string }) => GivenAnswer | undefined;
+export type Answerer = (request: GivenRequest) => GivenAnswer | undefined;
 
 export interface FaultyHttp {
   readonly url: string;
@@ -99,7 +106,12 @@ async function respond(answer: BadAnswer | Answerer, request: IncomingMessage, r
   const pieces: Buffer[] = [];
   for await (const piece of request) pieces.push(piece as Buffer);
   if (typeof answer !== 'function') return respondBadly(answer, response);
-  const given = answer({ method: request.method ?? '', path: request.url ?? '', body: Buffer.concat(pieces).toString() });
+  const given = answer({
+    method: request.method ?? '',
+    path: request.url ?? '',
+    headers: request.headers,
+    body: Buffer.concat(pieces).toString(),
+  });
   if (given === undefined) return respondBadly('server-error', response);
   response.writeHead(given.status ?? 200, { 'content-type': 'application/json', ...given.headers });
   response.end(given.body);
