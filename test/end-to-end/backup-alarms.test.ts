@@ -36,6 +36,11 @@ describeSystem('promtool', 'alert rules', () => {
     expect((await check('test', 'rules', 'foundationdb.rules.test.yml')).stdout).toMatch(/SUCCESS/);
   });
 
+  it('[S3-32] those of OpenSearch too: a lag that lasts, and a lag that nobody can tell', async () => {
+    expect((await check('check', 'rules', 'opensearch.rules.yml')).stdout).toMatch(/SUCCESS: 2 rules found/);
+    expect((await check('test', 'rules', 'opensearch.rules.test.yml')).stdout).toMatch(/SUCCESS/);
+  });
+
   it.each([
     ['an age that is never compared', 'HoldfastBackupFailed', /(holdfast_backup_last_success_timestamp_seconds) > /, '$1 > 1e12 * '],
     ['a share that is too large', 'HoldfastBackupSizeAnomaly', /> 0\.3 \*/, '> 0.9 *', 'backups-size'],

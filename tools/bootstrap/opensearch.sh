@@ -36,6 +36,6 @@ mvn -q -B -f "$work/pom.xml" dependency:copy-dependencies "-Dopensearch.version=
   say "Maven could not fetch it; its own words are above."
   exit 1
 }
-javac -cp "$work/opensearch/lib/*" -d "$work/opensearch/classes" "$here/OpensearchNode.java" || exit 1
+javac -cp "$work/opensearch/lib/*" -d "$work/opensearch/classes" "$here/opensearch-node.java" || exit 1
 mv "$work/opensearch" "$target" 2>/dev/null || [ -f "$target/classes/OpensearchNode.class" ] || exit 1
 say "OpenSearch $opensearch: in $target."
