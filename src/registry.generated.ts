@@ -14,6 +14,8 @@ import { driver as kubernetesConfigDriver } from './drivers/kubernetes-config/dr
 import { driver as kubernetesDeploymentDriver } from './drivers/kubernetes-deployment/driver.ts';
 import { driver as kubernetesNodesDriver } from './drivers/kubernetes-nodes/driver.ts';
 import { driver as kubernetesStatefulsetDriver } from './drivers/kubernetes-statefulset/driver.ts';
+import { driver as ledgerDriver } from './drivers/ledger/driver.ts';
+import { driver as opensearchDriver } from './drivers/opensearch/driver.ts';
 import { driver as postgresqlDriver } from './drivers/postgresql/driver.ts';
 import { driver as processDriver } from './drivers/process/driver.ts';
 import { driver as prometheusDriver } from './drivers/prometheus/driver.ts';
@@ -42,6 +44,8 @@ const drivers: readonly AnyDriver[] = [
   kubernetesDeploymentDriver,
   kubernetesNodesDriver,
   kubernetesStatefulsetDriver,
+  ledgerDriver,
+  opensearchDriver,
   postgresqlDriver,
   processDriver,
   prometheusDriver,
