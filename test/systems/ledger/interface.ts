@@ -34,8 +34,9 @@ message SimulateDivergenceRequest { OrganizationSlug organization = 1; VaultSlug
 message SimulateDivergenceResponse { bool success = 1; string message = 2; }
 message GetTipRequest { OrganizationSlug organization = 1; VaultSlug vault = 2; }
 message GetTipResponse { uint64 height = 1; Hash block_hash = 2; Hash state_root = 3; }
-message HealthCheckRequest { optional OrganizationSlug organization = 1; optional VaultSlug vault = 2; }
-message HealthCheckResponse { HealthStatus status = 1; string message = 2; map<string, string> details = 3; }
+message HealthCheckRequest { OrganizationSlug organization = 1; VaultSlug vault = 2; }
+message DetailsEntry { string key = 1; string value = 2; }
+message HealthCheckResponse { HealthStatus status = 1; string message = 2; repeated DetailsEntry details = 3; }
 message ListBackupsRequest { uint32 limit = 1; }
 message BackupInfo { string backup_id = 1; }
 message ListBackupsResponse { repeated BackupInfo backups = 1; }

@@ -110,7 +110,11 @@ export class LedgerNode {
         if (vault === undefined) return { height: '0' };
         return { height: String(vault.height), block_hash: { value: blockHash(vault) }, state_root: { value: stateRoot(vault) } };
       },
-      'HealthService/Check': (request) => this.#health(request),
+      // Entries of a map are these very messages; reflection would describe a map wrongly.
+      'HealthService/Check': (request) => {
+        const { details, ...said } = this.#health(request);
+        return { ...said, details: Object.entries(details).map(([key, value]) => ({ key, value })) };
+      },
     };
   }
 
@@ -226,7 +230,7 @@ export class LedgerNode {
     return { success: true };
   }
 
-  #health(request: Request): object {
+  #health(request: Request): { readonly status: number; readonly message: string; readonly details: Readonly<Record<string, string>> } {
     if (request.vault == null) {
       const leader = this.#world.leaderOf(this);
       const details: Record<string, string> =
