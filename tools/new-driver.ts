@@ -98,7 +98,7 @@ async function main(): Promise<void> {
   const files = renderFiles(wanted);
   writeFiles(ownRoot, wanted.name, files, formatFolder);
   const { outputs, problems } = await generate(ownRoot);
-  const written = [...files.keys(), ...writeStale(ownRoot, outputs)];
+  const written = [...[...files.keys()].toSorted(), ...writeStale(ownRoot, outputs)];
   process.stdout.write(written.map((path) => `written: ${path}\n`).join(''));
   for (const problem of problems) process.stdout.write(`problem: ${problem}\n`);
   process.stdout.write(`Next: npx vitest run --project conformance ${testOf(wanted.name)}, and docs/guide/write-a-driver.md\n`);

@@ -14,10 +14,12 @@ import { type Block, instructionOf, missingLine, parseBlocks } from './document-
 import { type Place, Places, placeNames, readDocument } from './places.ts';
 
 const guide = readdirSync(join(repositoryDirectory, 'docs', 'guide'), { recursive: true, encoding: 'utf8' });
+/** Followed by a test of its own, in a tree where the driver that it writes is there. */
+const followedElsewhere = 'write-a-driver.md';
 const documents = [
   'README.md',
   'docs/split-brain.md',
-  ...guide.filter((name) => name.endsWith('.md')).map((name) => `docs/guide/${name}`),
+  ...guide.filter((name) => name.endsWith('.md') && name !== followedElsewhere).map((name) => `docs/guide/${name}`),
 ].sort();
 const blocksOf = new Map<string, readonly Block[]>();
 for (const document of documents) blocksOf.set(document, parseBlocks(document, await readDocument(document)));
