@@ -8,7 +8,14 @@ import type { SiteVerb, Verb } from '../../contracts/verbs.ts';
 import { Endpoint } from '../../contracts/workload/endpoint.ts';
 import { HttpHealthProbe } from '../../contracts/workload/http-health.ts';
 import { SmokeChecks } from '../../contracts/workload/smoke-checks.ts';
-import { awaitReadyVerb, checkVerb, fenceVerb, scaleVerb, type Workload } from '../../contracts/workload/workload-verbs.ts';
+import {
+  awaitReadyVerb,
+  checkVerb,
+  fenceVerb,
+  scaleVerb,
+  type Workload,
+  type WorkloadSize,
+} from '../../contracts/workload/workload-verbs.ts';
 import { componentOptions, findFaults, type HttpServiceOptions, type HttpServiceSiteOptions, siteOptions } from './options.ts';
 import { bringSize, readCounts, type ScaleCommands } from './scale.ts';
 
@@ -27,7 +34,7 @@ function openSite(context: SiteContext<HttpServiceOptions, HttpServiceSiteOption
     component: context.component,
   };
   const full = options['full-replicas'];
-  const replicas: Workload['replicas'] = (size) => (size === 'none' ? 0 : size === 'full' ? full : (options['standby-replicas'] ?? full));
+  const replicas = (size: WorkloadSize) => (size === 'none' ? 0 : size === 'full' ? full : (options['standby-replicas'] ?? full));
   const { count } = commands;
   const workload: Workload = {
     replicas,
