@@ -305,10 +305,10 @@ describe('metrics', () => {
       'P3',
       'P4',
     ]);
-    const valueOf = (wanted: string) => full.find(({ name }) => name === wanted)?.value;
-    expect(valueOf('holdfast_backup_archive_lag_seconds')).toBe(5);
-    expect(valueOf('holdfast_backup_run_started_timestamp_seconds')).toBe(nowMs / 1_000 - 9);
-    expect(valueOf('holdfast_backup_run_limit_seconds')).toBe(3_600);
+    const valueFor = (wanted: string) => full.find(({ name }) => name === wanted)?.value;
+    expect(valueFor('holdfast_backup_archive_lag_seconds')).toBe(5);
+    expect(valueFor('holdfast_backup_run_started_timestamp_seconds')).toBe(nowMs / 1_000 - 9);
+    expect(valueFor('holdfast_backup_run_limit_seconds')).toBe(3_600);
     const empty = computeBackupMetrics(input({ entries: [], expectations: [{ ...sixHourly, prove }] })).map(({ name }) => name);
     expect(empty).toContain('holdfast_backup_interval_seconds');
     expect(empty).not.toContain('holdfast_backup_last_success_timestamp_seconds');

@@ -14,7 +14,16 @@ import type { Lanes } from './lanes.ts';
 import type { PartLine, PieceLine } from './manifest.ts';
 import type { PieceBuffers } from './piece-buffers.ts';
 import { compressionLevel } from './repository-format.ts';
-import { type Codec, deflate, digestStored, nonceBytes, openStoredDigest, type RunningDigest, type RunningSeal, tagBytes } from './sealing.ts';
+import {
+  type Codec,
+  deflate,
+  digestStored,
+  nonceBytes,
+  openStoredDigest,
+  type RunningDigest,
+  type RunningSeal,
+  tagBytes,
+} from './sealing.ts';
 
 /** What the parts of one backup share. */
 export interface PieceWriting {

@@ -357,10 +357,7 @@ describe('what is no healthy ledger (stand-in)', () => {
     expect(driver.componentOptions.safeParse(options).success).toBe(false);
     expect(driver.componentOptions.safeParse({ run: { leave: { node: '18446744073709551616' } } }).success).toBe(false);
     const same = {
-      nodes: [
-        { url: 'http://a:1', data: '/data' },
-        { url: 'http://b:1', data: '/data' },
-      ],
+      nodes: [{ url: 'http://a:1' }, { url: 'http://a:1' }],
       key: new Secret('k', 'test'),
     };
     const site = driver.siteOptions.parse(same);
@@ -375,7 +372,7 @@ describe('what is no healthy ledger (stand-in)', () => {
         replication: 'asynchronous',
       }) ?? [];
     expect(faults.map(({ path }) => path.join('.'))).toEqual(
-      expect.arrayContaining(['run', 'replication', 'sites.east.key', 'sites.east.nodes.1.data']),
+      expect.arrayContaining(['run', 'replication', 'sites.east.key', 'sites.east.nodes.1.url']),
     );
   });
 });

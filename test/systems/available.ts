@@ -53,6 +53,9 @@ export function systemAvailable(name: SystemName): boolean {
   return checks[name]();
 }
 
+/** Whether the bootstrap can get it; else a person has to. */
+export const canBeHad = (name: SystemName): boolean => name !== 'terraform';
+
 /** The command that gets a missing system. */
 export function howToInstall(name: SystemName): string {
   if (name === 'terraform') return 'get it from https://developer.hashicorp.com/terraform/install and put it on the PATH';

@@ -120,6 +120,9 @@ missing_packages() {
   ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || say libfaketime
   has ps || say procps
   has setpriv || say util-linux
+  # Only OpenSearch comes from Maven Central, and runs in Java.
+  [ "$opensearch" = no ] || has mvn || say maven
+  [ "$opensearch" = no ] || has javac || say default-jdk-headless
   # Only the newer PostgreSQL comes as a Python package.
   [ -z "$newer" ] || python3 -m pip --version >/dev/null 2>&1 || say python3-pip
 }

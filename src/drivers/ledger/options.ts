@@ -1,8 +1,7 @@
 /** Options of a ledger and its sites. Strict: an unknown key is a fault with a line number. */
-import { posix } from 'node:path';
 import { z } from 'zod';
 import type { ResolvedSecret } from '../../contracts/driver.ts';
-import { commandLine, duration } from '../../contracts/options.ts';
+import { duration } from '../../contracts/options.ts';
 import type { Replication } from '../../contracts/replication.ts';
 import { secretReference } from '../../contracts/secret-reference.ts';
 
@@ -12,14 +11,6 @@ const slug = (description: string) =>
     .regex(/^[1-9]\d{0,19}$/, 'is not a number in quotation marks')
     .refine((text) => !/^\d+$/.test(text) || BigInt(text) < 1n << 64n, 'is larger than a number of 64 bits')
     .describe(`${description}, in quotation marks: a number as large as these loses digits`);
-const directory = (description: string) =>
-  z
-    .string()
-    .refine(
-      (path) => posix.isAbsolute(path) && posix.normalize(path) === path && path !== '/' && !path.endsWith('/'),
-      'must be an absolute path, without . or .. and no slash at its end',
-    )
-    .describe(description);
 const url = z.string().regex(/^https?:\/\/[^\s/@]+:\d+\/?$/, 'is not of the form http://host:50051');
 
 const vault = { organization: slug('The organization that the vault belongs to'), vault: slug('The vault') } as const;
@@ -51,7 +42,6 @@ export const componentOptions = z.strictObject({
     .describe('How many vaults one look asks about; those that were sick are asked about each time, the others in turn'),
   'full-check': z.boolean().default(true).describe('check lets the ledger read all blocks of a vault, which needs its archive of blocks'),
   'call-timeout': duration('How long one call may take in a step').prefault('30s'),
-  'start-timeout': duration('How long a node may take to start, and a learner to become a voter').prefault('5m'),
   run: run.optional(),
 });
 
@@ -62,11 +52,6 @@ const node = z.strictObject({
     .regex(/^https?:\/\/[^\s@]+$/, 'is not a url')
     .optional()
     .describe('Where its metrics are: http://10.0.1.5:9090/metrics; a ledger has none unless METRICS is set'),
-  data: directory('Its data directory, on the machine that the hands reach').optional(),
-  start: commandLine('Starts the node, by the hands; its environment has what the version of the ledger wants').optional(),
-  stop: commandLine('Stops the node, by the hands').optional(),
-  'environment-file': directory('Written before each start, for a unit that takes its environment from a file').optional(),
-  'peers-file': directory('Written before each start of interface A, whose PEERS is a file or a name').optional(),
 });
 
 export const siteOptions = z.strictObject({
@@ -75,10 +60,6 @@ export const siteOptions = z.strictObject({
   certificate: z.string().min(1).optional().describe('PEM file of our own certificate, where the nodes ask for one'),
   key: (secretReference as unknown as z.ZodType<ResolvedSecret>).describe('The private key of the certificate').optional(),
   'cluster-id': slug('The cluster that must answer here').optional(),
-  program: z.string().min(1).default('inferadb-ledger').describe('The program of the ledger, where the hands run commands'),
-  'ledger-region': z.string().min(1).optional().describe('What the ledger itself calls its region'),
-  'backup-directory': directory('Where the nodes keep backups, on the machine that the hands reach').optional(),
-  'key-file': directory('The file with the region key, which must be there before a backup is brought in').optional(),
 });
 
 export type LedgerOptions = z.output<typeof componentOptions>;
@@ -125,20 +106,15 @@ function faultsOfSite(site: LedgerSiteOptions): readonly Fault[] {
       hint: 'Give both, or neither where the nodes ask for no certificate.',
     });
   const seen = new Map<string, number>();
-  for (const [index, each] of site.nodes.entries())
-    for (const [key, value] of [
-      ['url', each.url],
-      ['data', each.data],
-    ] as const) {
-      if (value === undefined) continue;
-      const first = seen.get(value);
-      if (first !== undefined)
-        faults.push({
-          path: ['nodes', index, key],
-          message: `nodes ${first + 1} and ${index + 1} have the same ${key}`,
-          hint: 'Two nodes of one directory would be one node twice.',
-        });
-      seen.set(value, index);
-    }
+  for (const [index, { url: address }] of site.nodes.entries()) {
+    const first = seen.get(address);
+    if (first !== undefined)
+      faults.push({
+        path: ['nodes', index, 'url'],
+        message: `nodes ${first + 1} and ${index + 1} have the same url`,
+        hint: 'One node that is counted twice would be a majority of two.',
+      });
+    seen.set(address, index);
+  }
   return faults;
 }

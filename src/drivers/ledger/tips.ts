@@ -29,15 +29,3 @@ export function requireTip(known: KnownTip, seen: readonly KnownTip[]): readonly
   if (tip.blockHash !== known.blockHash) return [`${name} has another block at height ${is} than the backup`];
   return tip.stateRoot === known.stateRoot ? [] : [`${name} has another state at height ${is} than the backup`];
 }
-
-/** What is lost where the cluster comes back from a backup: for each vault, how many blocks the backup lacks of those that were last seen. */
-export function lossPerVault(
-  backup: readonly KnownTip[],
-  lastSeen: readonly KnownTip[],
-): readonly { readonly organization: string; readonly vault: string; readonly blocks: string }[] {
-  return lastSeen.map(({ organization, vault, height }) => {
-    const kept = backup.find((each) => each.organization === organization && each.vault === vault);
-    const blocks = BigInt(height) - BigInt(kept?.height ?? 0);
-    return { organization, vault, blocks: String(blocks > 0n ? blocks : 0n) };
-  });
-}
