@@ -39,22 +39,29 @@ export async function httpStream(request: StreamRequest): Promise<HttpStream> {
       resolve(begun);
     });
     if (request.input === undefined) outgoing.end(body);
-    else void send(outgoing, request.input, () => void (response === undefined && !outgoing.destroyed && timer.refresh()));
+    else {
+      const isOver = () => response !== undefined || outgoing.destroyed;
+      void send(outgoing, request.input, isOver, () => void (isOver() || timer.refresh()));
+    }
   });
   return { status: incoming.statusCode ?? 0, headers: flatten(incoming.headers), body: piecesOf(incoming, name, request.timeoutMs) };
 }
 
-/** An answer that comes before all was sent is taken as it is: whoever refuses need not read to the end. */
-async function send(outgoing: ClientRequest, input: AsyncIterable<Uint8Array>, onTaken: () => void): Promise<void> {
+/**
+ * An answer that comes before all was sent is taken as it is: whoever refuses need not read to the end. Between two pieces is time to read it: a write on a connection that the other side has
+ * closed fails, and would throw away what had come before.
+ */
+async function send(outgoing: ClientRequest, input: AsyncIterable<Uint8Array>, isOver: () => boolean, onTaken: () => void): Promise<void> {
   const closed = new Promise<void>((resolve) => outgoing.once('close', () => resolve()));
   try {
     for await (const piece of input) {
-      if (outgoing.destroyed) return;
+      await new Promise((resolve) => setImmediate(resolve));
+      if (isOver()) return;
       // A write that fails ends the request by its event `error`.
       await Promise.race([new Promise<void>((resolve) => outgoing.write(piece, () => resolve())), closed]);
       onTaken();
     }
-    outgoing.end();
+    if (!isOver()) outgoing.end();
   } catch (error) {
     outgoing.destroy(error as Error);
   }
