@@ -72,7 +72,8 @@ export function verbResolver(control: Control, { wasRetried, wasBegunHere }: Run
         const { store, host } = control.parts;
         return withinBudget(fenceOrLease({ store, clock: host.clock, component, region, fence: verb }));
       }
-      if (step.verb === 'fence' && verb) return withinBudget(verb);
+      // What holds no data is fenced after the change: nothing is lost by it, and nothing of the source is there to be counted any more.
+      if (step.verb === 'fence' && verb && control.parts.spec.components.get(step.component)?.kind === 'data') return withinBudget(verb);
       if (step.verb === 'thaw' && verb && isGuarded(control.parts.spec)) return thawAnew(control.parts.store, verb);
       if (!verb)
         throw fail('NO_SUCH_VERB', {
