@@ -102,8 +102,10 @@ function checkReplication({ objectives, components }: ObjectiveParts, notices: C
   }
 }
 
-function checkLossBudget({ objectives, failover }: ObjectiveParts, notices: Contradictions): void {
-  if (objectives.rpoMs === undefined || failover.lossBudgetMs <= objectives.rpoMs) return;
+function checkLossBudget({ objectives, failover, components }: ObjectiveParts, notices: Contradictions): void {
+  const own = [...components.values()].filter(({ kind }) => kind === 'data').map(({ rpoMs }) => rpoMs ?? objectives.rpoMs ?? 0);
+  // One component that may lose as much is reason enough for a budget.
+  if (objectives.rpoMs === undefined || failover.lossBudgetMs <= Math.max(objectives.rpoMs, ...own)) return;
   notices.add(
     ['failover', 'loss-budget'],
     `an automatic failover may lose ${formatDuration(failover.lossBudgetMs)}, and the objective is ${formatDuration(objectives.rpoMs)}`,
