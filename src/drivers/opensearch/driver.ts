@@ -66,9 +66,9 @@ export const driver = defineDriver<OpensearchOptions, OpensearchSiteOptions>({
   componentOptions,
   siteOptions,
   metrics: {
-    opensearch_replication_lag_operations: 'Operations that the follower lacks, by the checkpoints of leader and follower.',
-    opensearch_replication_lag_bytes: 'Those operations at the mean size of a stored document of their index; an estimate.',
-    opensearch_replication_lag_seconds: '0 where the checkpoints are equal, else the age of the newest heartbeat at the follower.',
+    opensearch_replication_lag_operations: 'Operations that the follower lacks, by the checkpoints of leader and follower',
+    opensearch_replication_lag_bytes: 'Those operations at the mean size of a stored document of their index; an estimate',
+    opensearch_replication_lag_seconds: '0 where the checkpoints are equal, else the age of the newest heartbeat at the follower',
   },
   validate: findFaults,
   open: openSite,

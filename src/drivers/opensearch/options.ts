@@ -25,7 +25,13 @@ const restore = z
     snapshot: name.optional().describe('Its name; default: the newest that is SUCCESS and was taken by this component'),
     prefix: indexName.describe('Put before the names of the restored indices, so that they meet none that are there: restored-'),
     queries: z
-      .record(indexName, z.strictObject({ query: z.record(name, z.unknown()), 'at-least': z.int().min(1) }))
+      .record(
+        indexName,
+        z.strictObject({
+          query: z.record(name, z.unknown()).describe('As it stands under "query" of a search: { match_all: {} }'),
+          'at-least': z.int().min(1).describe('How many documents it must find'),
+        }),
+      )
       .default({})
       .describe('By index a query, and how many documents it must find in the restored one'),
   })
