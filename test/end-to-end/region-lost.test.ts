@@ -131,7 +131,7 @@ describeSystem(['postgresql', 'redis', 'bind', 'sshd'], 'a region that is lost a
 
     expect(failover.state.outcome).toBe('done');
     // Before anything is touched: is it true, and can the target.
-    expectOrder(failover, 'confirm-verdict', 'check-target');
+    expectOrder(failover, 'confirm-verdict', 'advance-epoch');
     expectOrder(failover, 'check-target', 'advance-epoch');
     for (const component of ['orders-db', 'orders-cache']) {
       expectOrder(failover, 'advance-epoch', `fence ${component} us-east-1`);
