@@ -21,7 +21,10 @@ describe(`kill -9 while backing up (HOLDFAST_CRASH_SEED=${seed})`, () => {
   });
 
   it('is able to fail: a store that says it has pieces, and has not, is found out', { retry: 0, timeout: 120_000 }, async () => {
-    const report = await begin('forgetful').run(3);
+    begin('forgetful');
+    // A moment may fall before anything is committed: then there is nothing to be found out.
+    let report = await crashes.run(3);
+    for (let more = 0; more < 4 && report.brokenCommits === 0; more += 1) report = await crashes.run(3);
     expect(report.brokenCommits, lines.join('\n')).toBeGreaterThan(0);
     expect(crashes.findings.join('\n')).toMatch(/does not restore|ended by itself/);
   });
