@@ -48,8 +48,23 @@ const onlyReal = [
   'state-store-etcd',
 ].map((name) => `test/conformance/${name}.test.ts`);
 
-/** They play the part of a cluster, and wait for its pods: what takes seconds is left out of the quick gate. */
-const waitForPods = ['kubernetes-api', 'kubernetes-config', 'kubernetes-workload'].map((name) => `test/conformance/${name}.test.ts`);
+/** Stand-ins that are servers or programs of their own, no fakes in memory: what takes seconds is left out of the quick gate. */
+const onStandIns = [
+  'argocd',
+  'clickhouse*',
+  'foundationdb*',
+  'grpc-health',
+  'kubernetes-api',
+  'kubernetes-config',
+  'kubernetes-nodes',
+  'kubernetes-workload',
+  'ledger',
+  'opensearch*',
+  'tailscale',
+  'terraform',
+  'vault',
+  'velero',
+].map((name) => `test/conformance/${name}.test.ts`);
 
 /** Each has servers and directories of its own, waits for them most of the time, and measures no second or two. Whatever is not named here has the machine for itself. */
 const fineInPairs = [
@@ -144,7 +159,7 @@ export default defineConfig({
           ...order.waiting,
           name: 'conformance',
           include: ['test/conformance/**/*.test.ts'],
-          exclude: fakesOnly ? [...onlyReal, ...waitForPods] : [],
+          exclude: fakesOnly ? [...onlyReal, ...onStandIns] : [],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           // Real servers on a machine that others use too: one more try, which the closing lines name.
