@@ -1,16 +1,14 @@
 /** One look at the record for one region: do name servers answer, where do they send clients, and what would make a failover slow or impossible. */
 
-import { formatDuration } from '../../base/durations.ts';
 import { asHoldfastError, HoldfastError } from '../../base/errors.ts';
 import type { EvidenceKind, Reading, Role } from '../../contracts/observation.ts';
+import { ttlFaults } from '../../contracts/route-ttl.ts';
 import type { ComponentOptions } from './options.ts';
 import { describeRecordSet, type RecordSet, sameRecordSet } from './record-set.ts';
 import { type RouteParts, wantedRecordSet } from './route.ts';
 import { type AuthorityView, type RouteView, readRoute } from './route-view.ts';
 
 type Fault = NonNullable<Reading['faults']>[number];
-
-const advisedTtlSeconds = 60;
 
 export async function observeRoute(parts: RouteParts, region: string, signal: AbortSignal): Promise<Reading> {
   let view: RouteView;
@@ -97,7 +95,11 @@ function findFaults(parts: RouteParts, view: RouteView): readonly Fault[] {
           ],
     ),
     ...agreementFaults(parts.options, answered),
-    ...ttlFaults(parts.options, sets),
+    ...ttlFaults(
+      parts.options.record,
+      parts.options.ttl,
+      sets.map((set) => set?.ttlSeconds ?? 0),
+    ),
     ...targetFaults(parts, sets[0]),
     ...(view.authorities.length === 1
       ? [
@@ -125,28 +127,6 @@ function agreementFaults(options: ComponentOptions, answered: readonly Authority
       'Some clients go elsewhere than others: look at zone transfers (NOTIFY, serial number, transfer key).',
     ),
   ];
-}
-
-function ttlFaults(options: ComponentOptions, sets: readonly (RecordSet | undefined)[]): readonly Fault[] {
-  const wantedSeconds = options.ttl / 1_000;
-  const servedSeconds = Math.max(0, ...sets.map((set) => set?.ttlSeconds ?? 0));
-  const faults: Fault[] = [];
-  if (servedSeconds > wantedSeconds) {
-    faults.push(
-      problem(
-        `the TTL of ${options.record} is ${servedSeconds} s instead of ${wantedSeconds} s: for so long after a failover clients keep the old address`,
-        'Lower it now; lowering it during the failover is too late for caches that hold it. Routing to the same region again sets it.',
-      ),
-    );
-  }
-  if (wantedSeconds > advisedTtlSeconds)
-    faults.push(
-      problem(
-        `the TTL wanted is ${formatDuration(options.ttl)}: for so long after a failover clients keep the old address`,
-        `Set ttl to ${advisedTtlSeconds}s or less.`,
-      ),
-    );
-  return faults;
 }
 
 function targetFaults(parts: RouteParts, set: RecordSet | undefined): readonly Fault[] {

@@ -3,9 +3,9 @@
  *
  * The service is asked no more often than `look-every`: the probes of all regions would else use up what it allows the whole account, and a failover would have to wait for them.
  */
-import { formatDuration } from '../../base/durations.ts';
 import { asHoldfastError, type HoldfastError } from '../../base/errors.ts';
 import type { EvidenceKind, Reading, Role } from '../../contracts/observation.ts';
+import { ttlFaults } from '../../contracts/route-ttl.ts';
 import { evidenceOfNetError, readingOf } from '../../contracts/workload/net-evidence.ts';
 import type { HealthCheckFacts, RecordSet } from './client.ts';
 import { type RouteView, readRoute } from './route.ts';
@@ -15,7 +15,6 @@ import { describeRecords, policyOf, sharesOf, valuesOf, wantedRecords } from './
 type Fault = NonNullable<Reading['faults']>[number];
 type HealthChecks = ReadonlyMap<string, HealthCheckFacts | undefined>;
 
-const advisedTtlSeconds = 60;
 const evenly = 1e-9;
 
 export class RouteObserver {
@@ -55,7 +54,15 @@ async function look(parts: RouteParts, region: string, signal: AbortSignal): Pro
   return {
     ...readingOf({ kind: 'answered', detail: `${client.name} has ${describeRecords(options, view.sets)}` }),
     role: roleOf(shares, region, view.sets),
-    faults: [...ttlFaults(parts, view.sets), ...recordFaults(parts, view.sets, shares), ...healthCheckFaults(parts, healthChecks)],
+    faults: [
+      ...ttlFaults(
+        parts.options.record,
+        parts.options.ttl,
+        view.sets.map(({ TTL }) => TTL ?? 0),
+      ),
+      ...recordFaults(parts, view.sets, shares),
+      ...healthCheckFaults(parts, healthChecks),
+    ],
     facts: {
       record: options.record,
       type: options.type,
@@ -88,27 +95,6 @@ function roleOf(shares: ReadonlyMap<string, number>, region: string, sets: reado
   const [first = 0, second = 0] = [...shares.values()].sort((a, b) => b - a);
   if (first === 0 || (shares.size > 1 && first - second < evenly)) return 'unknown';
   return shares.get(region) === first ? 'primary' : 'standby';
-}
-
-function ttlFaults({ options }: RouteParts, sets: readonly RecordSet[]): readonly Fault[] {
-  const wantedSeconds = options.ttl / 1_000;
-  const servedSeconds = Math.max(0, ...sets.map(({ TTL }) => TTL ?? 0));
-  const faults: Fault[] = [];
-  if (servedSeconds > wantedSeconds)
-    faults.push(
-      problem(
-        `the TTL of ${options.record} is ${servedSeconds} s instead of ${wantedSeconds} s: for so long after a failover clients keep the old address`,
-        'Lower it now; lowering it during the failover is too late for caches that hold it. Routing to the same region again sets it.',
-      ),
-    );
-  if (wantedSeconds > advisedTtlSeconds)
-    faults.push(
-      problem(
-        `the TTL wanted is ${formatDuration(options.ttl)}: for so long after a failover clients keep the old address`,
-        `Set ttl to ${advisedTtlSeconds}s or less.`,
-      ),
-    );
-  return faults;
 }
 
 function recordFaults(parts: RouteParts, sets: readonly RecordSet[], shares: ReadonlyMap<string, number>): readonly Fault[] {
